@@ -1,0 +1,58 @@
+# tare_add_library(NAME [DOUBLE]) - the library from the sources below src, in float or in double.
+# Kernels are compiled once per instruction-set level and chosen at run time (src/core/dispatch.c).
+
+function(tare_compile_options target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -fno-math-errno
+                         -fno-trapping-math $<$<BOOL:${TARE_WERROR}>:-Werror>)
+  if(TARE_SANITIZE)
+    target_compile_options(${target} PRIVATE -fsanitize=address,undefined -fno-sanitize-recover=undefined
+                           -fno-omit-frame-pointer)
+    target_link_options(${target} PUBLIC -fsanitize=address,undefined)
+  endif()
+  if(OpenMP_C_FOUND)
+    target_link_libraries(${target} PRIVATE OpenMP::OpenMP_C)
+  endif()
+endfunction()
+
+function(tare_add_library name)
+  cmake_parse_arguments(ARG "DOUBLE" "" "" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS
+       ${PROJECT_SOURCE_DIR}/src/core/*.c ${PROJECT_SOURCE_DIR}/src/autograd/*.c ${PROJECT_SOURCE_DIR}/src/ops/*.c
+       ${PROJECT_SOURCE_DIR}/src/layers/*.c ${PROJECT_SOURCE_DIR}/src/optim/*.c ${PROJECT_SOURCE_DIR}/src/data/*.c
+       ${PROJECT_SOURCE_DIR}/src/io/*.c ${PROJECT_SOURCE_DIR}/src/run/*.c)
+  file(GLOB kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/kernels/*.c)
+
+  set(levels baseline)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    list(APPEND levels avx2 avx512)
+  endif()
+  set(flags_baseline "")
+  set(flags_avx2 -mavx2 -mfma -mf16c -mbmi2)
+  set(flags_avx512 ${flags_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512)
+
+  set(objects "")
+  foreach(level ${levels})
+    set(object ${name}_kernels_${level})
+    add_library(${object} OBJECT ${kernels})
+    target_include_directories(${object} PRIVATE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src/kernels)
+    target_compile_definitions(${object} PRIVATE TARE_LEVEL=_${level} $<$<BOOL:${ARG_DOUBLE}>:TARE_F64>)
+    # Contraction to FMA is fixed per level, so a level gives the same bits whatever compiler default applies.
+    target_compile_options(${object} PRIVATE ${flags_${level}} -ffp-contract=fast)
+    tare_compile_options(${object})
+    list(APPEND objects $<TARGET_OBJECTS:${object}>)
+  endforeach()
+
+  add_library(${name} ${sources} ${objects})
+  target_include_directories(${name} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
+                             $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/src)
+  target_include_directories(${name} SYSTEM PRIVATE ${TARE_OPENBLAS_INCLUDE} ${TARE_STB_INCLUDE})
+  target_compile_definitions(${name} PUBLIC $<$<BOOL:${ARG_DOUBLE}>:TARE_F64>)
+  target_compile_definitions(${name} PRIVATE _POSIX_C_SOURCE=200809L)
+  if(NOT levels STREQUAL "baseline")
+    target_compile_definitions(${name} PRIVATE TARE_HAVE_X86_LEVELS)
+  endif()
+  tare_compile_options(${name})
+  target_link_libraries(${name} PRIVATE ${TARE_OPENBLAS_LIBRARY} ZLIB::ZLIB PkgConfig::CJSON m dl)
+  set_target_properties(${name} PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0)
+endfunction()
