@@ -1,0 +1,187 @@
+/* tare/norms.h - normalisations: as ops, as layers, and by a spec string ("bn", "gn:8").
+ *
+ * All of them compute  y = gamma (x - mean) / sqrt(var + eps) + beta  with the biased variance (1/n) of some set of values; they
+ * differ in the set:
+ *     batch      each channel, over the batch and all positions          [N,C] [N,C,L] [N,C,H,W]
+ *     layer      each sample, over its last dimensions (or its channels, position by position)
+ *     instance   each sample and channel, over all positions             [N,C,L] [N,C,H,W]
+ *     group      each sample and group of channels, over all positions   [N,C,...]
+ *
+ * gamma and beta may be NULL (1 and 0). eps has the unit of var(x); 0 stands for the default 1e-5. Where statistics are taken
+ * of one value alone the result would be 0 whatever x is, so that is an error, in training and evaluation alike. NaN or Inf in
+ * a set gives NaN in the whole set. Mean and variance are taken in two passes over pieces that fit the cache and merged in
+ * double (Chan, Golub & LeVeque 1983), so large means and scales lose nothing.
+ */
+#ifndef TARE_NORMS_H
+#define TARE_NORMS_H
+
+#include <tare/layers.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- ops ----------------------------------------------------------------------------------------------------------- */
+
+/* tare_batch_norm - normalise each channel over the batch and all positions
+ *   y = gamma_c (x - mean_c) / sqrt(var_c + eps) + beta_c
+ *   x [N,C], [N,C,L], [N,C,H,W];  gamma, beta [C] or NULL;  running_mean, running_var [C], both or neither
+ *   On a training tape, or without running statistics, mean and var are the batch's (var biased). Then, on a training tape with
+ *   running statistics and unless opt.keep_stats,
+ *       running = (1 - stat_update) running + stat_update batch         (the variance tracked is the unbiased one, 1/(n-1))
+ *   once per sub-batch, in order. Else mean and var are the running statistics.
+ *   stat_update is the weight of the new batch. PyTorch and ONNX both say `momentum` and mean opposite things: PyTorch's 0.1 is
+ *   our 0.1, ONNX's and Keras's 0.9 is our 0.1.
+ *   errors  TARE_ESHAPE: rank, gamma, beta or statistics not [C], one value per channel where statistics are taken;
+ *           TARE_EINVAL: eps < 0, stat_update outside [0, 1], one running statistic without the other
+ *   source  Ioffe & Szegedy 2015, arXiv:1502.03167; sub-batches: Hoffer et al. 2017, arXiv:1705.08741 ("ghost batch norm") */
+typedef struct tare_batch_norm_opt {
+    double eps;         /* 0: 1e-5 */
+    double stat_update; /* 0: 0.1 */
+    int64_t
+        sub_batch;   /* take statistics over this many samples at a time; 0: the whole batch. The last may be smaller */
+    bool keep_stats; /* leave the running statistics as they are */
+    bool
+        use_stats; /* normalise with the running statistics in training too (frozen batch norm); eps as small as you like */
+} tare_batch_norm_opt;
+TARE_API tare_tensor *tare_batch_norm(tare_tape *t, tare_tensor *x, tare_tensor *gamma, tare_tensor *beta,
+                                      tare_tensor *running_mean, tare_tensor *running_var, tare_batch_norm_opt opt);
+
+/* tare_layer_norm - normalise each sample over its last dimensions
+ *   y_i = gamma_i (x_i - mean) / sqrt(var + eps) + beta_i
+ *   x [..., d1..dk] with k = opt.dims;  gamma, beta [d1..dk] or NULL
+ *   opt.channels: x [N,C,...] instead, mean and var over C at each position;  gamma, beta [C] or NULL
+ *   errors  TARE_ESHAPE: rank, gamma or beta misshapen, one value to normalise;  TARE_EINVAL: eps < 0, dims < 0
+ *   source  Ba et al. 2016, arXiv:1607.06450; channels: Liu et al. 2022, arXiv:2201.03545 (ConvNeXt) */
+typedef struct tare_layer_norm_opt {
+    int dims; /* how many of the last dimensions; 0: 1 */
+    bool channels;
+    double eps;
+} tare_layer_norm_opt;
+TARE_API tare_tensor *tare_layer_norm(tare_tape *t, tare_tensor *x, tare_tensor *gamma, tare_tensor *beta,
+                                      tare_layer_norm_opt opt);
+
+/* tare_group_norm - normalise each sample over groups of channels
+ *   y = gamma_c (x - mean_g) / sqrt(var_g + eps) + beta_c
+ *   x [N,C,...], C % groups == 0;  gamma, beta [C] or NULL;  opt.groups 1..C
+ *   errors  TARE_ESHAPE: C % groups (the message lists divisors), gamma or beta not [C], one value per group;
+ *           TARE_EINVAL: groups < 1, eps < 0
+ *   source  Wu & He 2018, arXiv:1803.08494, eq. 1-4 */
+typedef struct tare_group_norm_opt {
+    int64_t groups;
+    double eps;
+} tare_group_norm_opt;
+TARE_API tare_tensor *tare_group_norm(tare_tape *t, tare_tensor *x, tare_tensor *gamma, tare_tensor *beta,
+                                      tare_group_norm_opt opt);
+
+/* tare_instance_norm - normalise each channel of each sample: group norm with as many groups as channels, to the bit
+ *   x [N,C,L], [N,C,H,W];  gamma, beta [C] or NULL
+ *   errors  TARE_ESHAPE: rank, gamma or beta not [C], one value per channel;  TARE_EINVAL: eps < 0
+ *   source  Ulyanov et al. 2016, arXiv:1607.08022 */
+typedef struct tare_instance_norm_opt {
+    double eps;
+} tare_instance_norm_opt;
+TARE_API tare_tensor *tare_instance_norm(tare_tape *t, tare_tensor *x, tare_tensor *gamma, tare_tensor *beta,
+                                         tare_instance_norm_opt opt);
+
+/* ---- layers: parameters "weight" (gamma, 1) and "bias" (beta, 0), without weight decay ------------------------------- */
+
+/* tare_layer_batch_norm - buffers "running_mean" (0), "running_var" (1) and "num_batches_tracked" (0, a [1] tensor).
+ *   While the tare_params are frozen the statistics stay as they are; a frozen layer (opt.frozen) has its weight and bias as
+ *   buffers too, never changes, and normalises with its statistics in training as well.
+ *   errors (sticky)  TARE_EINVAL: channels < 1, eps < 0, stat_update outside [0, 1], frozen without statistics */
+typedef struct tare_layer_batch_norm_opt {
+    double eps;         /* 0: 1e-5 */
+    double stat_update; /* 0: 0.1 */
+    int64_t sub_batch;  /* ghost batch; 0: whole batch */
+    bool cumulative;    /* running statistics are the plain average of all batches so far, instead of stat_update */
+    bool no_affine;     /* no weight and bias */
+    bool no_stats;      /* no running statistics: the batch's, always */
+    bool frozen;
+} tare_layer_batch_norm_opt;
+TARE_API tare_layer *tare_layer_batch_norm(tare_params *ps, const char *name, int64_t channels,
+                                           tare_layer_batch_norm_opt opt);
+
+/* tare_layer_layer_norm - over the dimensions `features`, the last ones of x; opt.channels: features is [C], at each position */
+typedef struct tare_layer_layer_norm_opt {
+    double eps;
+    bool channels, no_affine;
+} tare_layer_layer_norm_opt;
+TARE_API tare_layer *tare_layer_layer_norm(tare_params *ps, const char *name, tare_shape features,
+                                           tare_layer_layer_norm_opt opt);
+
+/* tare_layer_group_norm
+ *   errors (sticky)  TARE_EINVAL: groups do not divide channels (the message lists what does) */
+typedef struct tare_layer_group_norm_opt {
+    int64_t groups; /* 0: the largest divisor of channels up to 32 */
+    double eps;
+    bool no_affine;
+} tare_layer_group_norm_opt;
+TARE_API tare_layer *tare_layer_group_norm(tare_params *ps, const char *name, int64_t channels,
+                                           tare_layer_group_norm_opt opt);
+
+/* tare_layer_instance_norm - same in training and evaluation; has no running statistics. */
+typedef struct tare_layer_instance_norm_opt {
+    double eps;
+    bool no_affine;
+} tare_layer_instance_norm_opt;
+TARE_API tare_layer *tare_layer_instance_norm(tare_params *ps, const char *name, int64_t channels,
+                                              tare_layer_instance_norm_opt opt);
+
+/* ---- by spec string ------------------------------------------------------------------------------------------------ */
+/*
+ *   spec    = norm { "+" norm }
+ *   norm    = name [ ":" option { "," option } ]
+ *   option  = key "=" value | value            a value without a key goes to the norm's first option, and comes first
+ *
+ *   none   bn   bn:batch=4,eps=1e-3   ln:over=c   in   gn:8   gn:groups=auto
+ */
+
+/* A norm's option: a number, or one of some words. */
+typedef struct tare_norm_option {
+    const char *key;
+    double initial; /* the value where it is not given; of words, the index */
+    double lo, hi;  /* allowed numbers; lo > hi: words only */
+    bool integer;
+    const char *words; /* "no|yes": value 0 and 1;  beside numbers: "auto" stands for `initial` */
+    const char *help;
+} tare_norm_option;
+
+enum { TARE_NORM_OPTIONS = 8 };
+
+/* tare_norm_kind - what stands behind a name in a spec. */
+typedef struct tare_norm_kind {
+    const char *name;   /* "gn" */
+    const char *title;  /* "GroupNorm" */
+    const char *over;   /* what it normalises over, in words */
+    bool uses_batch;    /* do results depend on the other samples of the batch? */
+    const char *advice; /* when to use it, one line */
+    const char *source;
+    tare_norm_option options[TARE_NORM_OPTIONS]; /* ends with a NULL key */
+    /* The layer for samples of shape `features` ([C], [C,L] or [C,H,W]); values[i] belongs to options[i]. */
+    tare_layer *(*make)(tare_params *ps, const char *name, tare_shape features, const double *values);
+} tare_norm_kind;
+
+/* tare_norm_kind_at - the known norms, NULL after the last. tare_norm_kind_find - by name, or NULL. */
+TARE_API const tare_norm_kind *tare_norm_kind_at(int index);
+TARE_API const tare_norm_kind *tare_norm_kind_find(const char *name);
+
+/* tare_norm_layer - the layer that `spec` describes, for samples of shape `features` (without N).
+ *   errors (sticky)  TARE_EINVAL: a message that points at the offending character, or lists the known norms;
+ *                    those of the layer's own constructor */
+TARE_API tare_layer *tare_norm_layer(tare_params *ps, const char *name, const char *spec, tare_shape features);
+
+/* tare_norm_check - does `spec` parse? TARE_EINVAL with the same message if not; does not know shapes. */
+TARE_API tare_status tare_norm_check(const char *spec);
+/* tare_norm_canonical - the spec as Tare writes it: options in order, defaults left out. For checkpoints and config.json.
+ *   errors  TARE_EINVAL as above, or the text does not fit */
+TARE_API tare_status tare_norm_canonical(const char *spec, char *text, size_t size);
+/* tare_norm_uses_batch - do results depend on the other samples of the batch? false for a spec that does not parse. */
+TARE_API bool tare_norm_uses_batch(const char *spec);
+/* tare_norm_batch - over how many samples statistics are taken where the batch has `batch`: 1 for per-sample norms and none. */
+TARE_API int64_t tare_norm_batch(const char *spec, int64_t batch);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
