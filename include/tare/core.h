@@ -15,10 +15,10 @@ extern "C" {
 #endif
 
 #define TARE_VERSION "0.1.0"
-#define TARE_ABI 1 /* raised whenever a public struct or signature changes */
+#define TARE_ABI     1 /* raised whenever a public struct or signature changes */
 
 #if defined(__GNUC__)
-#define TARE_API __attribute__((visibility("default")))
+#define TARE_API               __attribute__((visibility("default")))
 #define TARE_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #else
 #define TARE_API
@@ -98,7 +98,7 @@ enum { TARE_MAX_DIMS = 6 };
 
 /* tare_shape - up to six dimensions, row-major; ndim 0 is a scalar. */
 typedef struct tare_shape {
-    int     ndim;
+    int ndim;
     int64_t dim[TARE_MAX_DIMS];
 } tare_shape;
 
@@ -109,7 +109,7 @@ typedef struct tare_shape {
 
 /* tare_shape_numel - product of the dimensions (1 for a scalar); -1 if a dimension is < 0 or the product overflows. */
 TARE_API int64_t tare_shape_numel(tare_shape shape);
-TARE_API bool    tare_shape_equal(tare_shape a, tare_shape b);
+TARE_API bool tare_shape_equal(tare_shape a, tare_shape b);
 /* tare_shape_text - "[64,1,28,28]" into a buffer of the caller's; returns it. */
 typedef struct tare_shape_buf {
     char text[96];
@@ -119,16 +119,20 @@ TARE_API const char *tare_shape_text(tare_shape shape, tare_shape_buf *buffer);
 /* tare_tensor - contiguous, row-major numbers with a gradient beside them.
  * Made by tare_input and by every op (owned by the tape, until its reset) or by tare_param (owned by its tare_params). */
 typedef struct tare_tensor {
-    tare_shape  shape;
-    int64_t     numel;
-    tare_real  *data;
-    tare_real  *grad;          /* same shape; NULL until backward has reached it */
-    bool        requires_grad; /* does anything that a gradient is wanted for lie upstream? */
-    bool        grad_fresh;    /* grad is to be overwritten, not added to (its contents are void) */
-    bool        is_param;      /* belongs to a tare_params: grad stays */
-    const char *name;          /* parameters: "conv1.weight"; else NULL */
-    struct tare_node   *node;  /* what computed it on the tape; NULL for inputs and parameters */
-    struct tare_tensor *base;  /* whose data it shares (reshape), or NULL */
+    tare_shape shape;
+    int64_t numel;
+    tare_real *data;
+    tare_real *grad;          /* same shape; NULL until backward has reached it */
+    bool requires_grad;       /* does anything that a gradient is wanted for lie upstream? */
+    bool grad_fresh;          /* grad is to be overwritten, not added to (its contents are void) */
+    bool is_param;            /* belongs to a tare_params: grad stays */
+    const char *name;         /* parameters: "conv1.weight"; else NULL */
+    struct tare_node *node;   /* what computed it on the tape; NULL for inputs and parameters */
+    struct tare_tensor *base; /* whose data it shares (reshape), or NULL */
+    /* the tape's own */
+    int32_t handles; /* this tensor and its aliases, less those released */
+    bool released;   /* tare_release has been called on it */
+    bool needed;     /* some backward reads its data */
 } tare_tensor;
 
 /* ---- random numbers ---------------------------------------------------------------------------------------------- */
@@ -152,16 +156,16 @@ TARE_API tare_rng tare_rng_split_name(tare_rng rng, const char *name);
 TARE_API void tare_rng_block(tare_rng rng, uint64_t index, uint32_t out[4]);
 /* The next value; each draw takes one block. */
 TARE_API uint32_t tare_rng_u32(tare_rng *rng);
-TARE_API double   tare_rng_uniform(tare_rng *rng);                 /* in [0, 1), 53 bits */
-TARE_API double   tare_rng_normal(tare_rng *rng);                  /* mean 0, variance 1 (Box-Muller) */
-TARE_API uint64_t tare_rng_below(tare_rng *rng, uint64_t n);       /* in [0, n), unbiased; n > 0 */
-TARE_API void     tare_rng_shuffle(tare_rng *rng, uint32_t *index, int64_t n); /* Fisher-Yates */
+TARE_API double tare_rng_uniform(tare_rng *rng);                           /* in [0, 1), 53 bits */
+TARE_API double tare_rng_normal(tare_rng *rng);                            /* mean 0, variance 1 (Box-Muller) */
+TARE_API uint64_t tare_rng_below(tare_rng *rng, uint64_t n);               /* in [0, n), unbiased; n > 0 */
+TARE_API void tare_rng_shuffle(tare_rng *rng, uint32_t *index, int64_t n); /* Fisher-Yates */
 
 /* ---- threads ----------------------------------------------------------------------------------------------------- */
 
 /* tare_threads_set - how many threads work on a step (1 .. cores; 0 = all cores, or OMP_NUM_THREADS). */
 TARE_API void tare_threads_set(int threads);
-TARE_API int  tare_threads(void);
+TARE_API int tare_threads(void);
 
 typedef void (*tare_range_fn)(void *context, int64_t begin, int64_t end);
 

@@ -69,7 +69,7 @@ TARE_API const tare_node *tare_tape_node(const tare_tape *tape, int64_t index);
 TARE_API tare_tensor *tare_input(tare_tape *tape, tare_shape shape, const tare_real *data);
 /* tare_input_view - the same without the copy: `data` must stay as it is until the reset. */
 TARE_API tare_tensor *tare_input_view(tare_tape *tape, tare_shape shape, tare_real *data);
-/* tare_detach - x's values without its history: no gradient flows back. */
+/* tare_detach - a copy of x's values without its history: no gradient flows back, and backward leaves it alone. */
 TARE_API tare_tensor *tare_detach(tare_tape *tape, tare_tensor *x);
 /* tare_release - the caller will not read x again: its memory is reused as soon as backward does not need it. */
 TARE_API void tare_release(tare_tape *tape, tare_tensor *x);

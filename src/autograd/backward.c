@@ -1,0 +1,155 @@
+/* backward.c - one reverse loop over the tape. */
+#include "tape_impl.h"
+
+#include <string.h>
+
+tare_real *tare_grad(const tare_node *n, int i) {
+    const tare_tensor *x = n->in[i];
+    return x && x->requires_grad ? x->grad : NULL;
+}
+
+bool tare_grad_add(const tare_node *n, int i) { return !n->in[i]->grad_fresh; }
+
+/* ---- gradients of a node's inputs -------------------------------------------------------------------------------- */
+
+static tare_status open_gradient(tare_tape *t, tare_node *n, tare_tensor *x) {
+    if (x->grad) { return TARE_OK; }
+    if (x->node && x->node->done) {
+        return tare_node_fail(n, TARE_EINVAL,
+                              "its input has been through backward already: call backward once per step, "
+                              "on the sum of the losses");
+    }
+    x->grad = tare__value_alloc(t, tare__bytes(x->numel));
+    x->grad_fresh = true;
+    return x->grad ? TARE_OK : TARE_ENOMEM;
+}
+
+static bool appears_twice(const tare_node *n, int i) {
+    for (int k = 0; k < n->n_in; k++) {
+        if (k != i && n->in[k] == n->in[i]) { return true; }
+    }
+    return false;
+}
+
+static tare_status open_gradients(tare_tape *t, tare_node *n) {
+    for (int i = 0; i < n->n_in; i++) {
+        tare_tensor *x = n->in[i];
+        if (!x || !x->requires_grad) { continue; }
+        tare_status status = open_gradient(t, n, x);
+        if (status) { return status; }
+        /* Ops that only ever add get zeros to add to; so does an input that is there twice, since both shares add up. */
+        if (x->grad_fresh && (!(n->op->flags & TARE_OP_FRESH) || appears_twice(n, i))) {
+            memset(x->grad, 0, tare__bytes(x->numel));
+            x->grad_fresh = false;
+        }
+    }
+    return TARE_OK;
+}
+
+/* ---- one node ---------------------------------------------------------------------------------------------------- */
+
+typedef struct add_job {
+    tare_real *to;
+    const tare_real *from;
+} add_job;
+
+static void add_range(void *context, int64_t begin, int64_t end) {
+    const add_job *job = context;
+    tare_real *to = job->to;
+    for (int64_t i = begin; i < end; i++) { to[i] += job->from[i]; }
+}
+
+/* The output of an alias is its input under another shape, and so is its gradient: hand it over, or add it. */
+static tare_status alias_backward(tare_tape *t, tare_node *n) {
+    tare_tensor *x = n->in[0], *y = n->out;
+    if (!x->grad && !(x->node && x->node->done)) {
+        x->grad = y->grad;
+        x->grad_fresh = false;
+        y->grad = NULL;
+        return TARE_OK;
+    }
+    tare_status status = open_gradient(t, n, x);
+    if (status) { return status; }
+    if (x->grad_fresh) {
+        memcpy(x->grad, y->grad, tare__bytes(x->numel));
+        x->grad_fresh = false;
+        return TARE_OK;
+    }
+    tare_parallel_for(x->numel, 1 << 15, add_range, &(add_job){ x->grad, y->grad });
+    return TARE_OK;
+}
+
+static tare_status op_backward(tare_tape *t, tare_node *n) {
+    tare_status status = open_gradients(t, n);
+    if (status) { return status; }
+    if (n->grad_scratch_bytes) {
+        n->scratch = tare__value_alloc(t, n->grad_scratch_bytes);
+        if (!n->scratch) { return TARE_ENOMEM; }
+    }
+    n->op->backward(n);
+    tare__value_free(t, n->scratch, n->grad_scratch_bytes, n);
+    n->scratch = NULL;
+    for (int i = 0; i < n->n_in; i++) {
+        if (n->in[i] && n->in[i]->requires_grad) { n->in[i]->grad_fresh = false; }
+    }
+    return t->status;
+}
+
+/* What a node computed is dead once its backward has run: every reader came later and has been here already. */
+static void bury(tare_tape *t, tare_node *n, const tare_tensor *keep) {
+    tare_tensor *y = n->out;
+    n->done = true;
+    tare__value_free(t, y->grad, tare__bytes(y->numel), n);
+    y->grad = NULL;
+    tare__value_free(t, n->saved, n->saved_bytes, n);
+    n->saved = NULL;
+    if (tare__owner(y) == keep) { return; }
+    if (!y->base) { tare__value_free(t, y->data, tare__bytes(y->numel), n); }
+    y->data = NULL;
+}
+}
+
+/* ---- the loop ---------------------------------------------------------------------------------------------------- */
+
+static tare_status run_backward(tare_tape *t, tare_tensor *y) {
+    for (int64_t i = t->length - 1; i >= 0; i--) {
+        tare_node *n = t->node[i];
+        if (!n->out->grad || n->done) { continue; }
+        tare_status status = n->op->flags & TARE_OP_ALIAS ? alias_backward(t, n) : op_backward(t, n);
+        if (status) { return status; }
+        bury(t, n, tare__owner(y));
+    }
+    return t->status;
+}
+
+static tare_status start_backward(tare_tape *t, tare_tensor *y, const tare_real *dy) {
+    if (!y->requires_grad) {
+        return tare_fail(TARE_EINVAL, "backward: nothing upstream of the loss requires a gradient");
+    }
+    if (!y->node || y->node->done) {
+        return tare_fail(TARE_EINVAL,
+                         "backward: the loss has been through backward already, or is no result of this tape");
+    }
+    y->grad = tare__value_alloc(t, tare__bytes(y->numel));
+    if (!y->grad) { return TARE_ENOMEM; }
+    memcpy(y->grad, dy, tare__bytes(y->numel));
+    y->grad_fresh = false;
+    return run_backward(t, y);
+}
+
+tare_status tare_backward_from(tare_tape *t, tare_tensor *y, const tare_real *dy) {
+    if (!t) { return tare_fail(TARE_EINVAL, "backward: the tape is NULL"); }
+    if (t->status) { return tare_fail(t->status, "%s", t->error); }
+    if (!y) { return tare_fail(TARE_EINVAL, "backward: the tensor is NULL"); }
+    tare_status status = start_backward(t, y, dy);
+    return status ? tare__tape_fail_last(t, status) : TARE_OK;
+}
+
+tare_status tare_backward(tare_tape *t, tare_tensor *loss) {
+    if (t && !t->status && loss && loss->numel != 1) {
+        tare_shape_buf buf;
+        tare_fail(TARE_EINVAL, "backward: the loss is %s, not one value", tare_shape_text(loss->shape, &buf));
+        return tare__tape_fail_last(t, TARE_EINVAL);
+    }
+    return tare_backward_from(t, loss, &(tare_real){ 1 });
+}

@@ -1,0 +1,41 @@
+/* tape_impl.h - the inside of a tape, shared by tape.c, apply.c and backward.c. */
+#ifndef TARE_TAPE_IMPL_H
+#define TARE_TAPE_IMPL_H
+
+#include "pool.h"
+
+#include <tare/tape.h>
+
+enum { TARE__ERROR_SIZE = 1024 };
+
+struct tare_tape {
+    tare_tape_opt opt;
+    tare__pool values;  /* data, saved, scratch and gradients: come and go within a step */
+    tare__pool records; /* nodes and tensors: stay until the reset */
+    tare_node **node;
+    int64_t length, room;
+    const char *layer;
+    uint64_t step;
+    tare_rng step_rng;
+    bool check_finite;
+    tare_status status;
+    char error[TARE__ERROR_SIZE];
+};
+
+/* Memory for values; with opt.guard a canary lies behind it. */
+void *tare__value_alloc(tare_tape *t, size_t bytes);
+/* Frees `memory` (NULL is fine); a damaged canary becomes the tape's error, in `n`'s name. */
+void tare__value_free(tare_tape *t, void *memory, size_t bytes, const tare_node *n);
+
+/* Take this thread's last message as the tape's error, unless it has one. */
+tare_status tare__tape_fail_last(tare_tape *t, tare_status status);
+
+/* A zeroed tensor with its data still NULL. */
+tare_tensor *tare__tensor_new(tare_tape *t, tare_shape shape, int64_t numel);
+
+static inline size_t tare__bytes(int64_t numel) { return (size_t)numel * sizeof(tare_real); }
+
+/* The tensor that owns the data x shows. */
+static inline tare_tensor *tare__owner(tare_tensor *x) { return x->base ? x->base : x; }
+
+#endif
