@@ -1,0 +1,38 @@
+/* kernels.h - the table of hot loops, one per instruction-set level, chosen once at run time. */
+#ifndef TARE_KERNELS_H
+#define TARE_KERNELS_H
+
+#include <tare/core.h>
+
+#include "gemm_block.h"
+
+#define TARE_JOIN_(a, b) a##b
+#define TARE_JOIN(a, b) TARE_JOIN_(a, b)
+/* The name of a kernel at the level being compiled: TARE_K(relu) is tare__relu_avx2 in the avx2 object. */
+#ifndef TARE_LEVEL
+#define TARE_LEVEL _baseline
+#endif
+#define TARE_K(name) TARE_JOIN(tare__##name, TARE_LEVEL)
+
+#define TARE_SIMD _Pragma("omp simd")
+#define TARE_SIMD_SUM(...) TARE_PRAGMA(omp simd reduction(+ : __VA_ARGS__))
+#define TARE_PRAGMA(...) _Pragma(#__VA_ARGS__)
+
+struct tare__pool; /* pool.h */
+
+typedef struct tare__kernel_table {
+    const char *level; /* "baseline", "avx2", "avx512" */
+    int         lanes; /* tare_real values in one vector register */
+#define KERNEL(result, name, args) result(*name) args;
+#include "kernels.def"
+#undef KERNEL
+} tare__kernel_table;
+
+/* The table for this machine, or for TARE_ISA=baseline|avx2|avx512 where that is lower. */
+const tare__kernel_table *tare__kernels(void);
+
+#define KERNEL(result, name, args) result TARE_K(name) args;
+#include "kernels.def"
+#undef KERNEL
+
+#endif
