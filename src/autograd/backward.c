@@ -107,7 +107,6 @@ static void bury(tare_tape *t, tare_node *n, const tare_tensor *keep) {
     if (!y->base) { tare__value_free(t, y->data, tare__bytes(y->numel), n); }
     y->data = NULL;
 }
-}
 
 /* ---- the loop ---------------------------------------------------------------------------------------------------- */
 
