@@ -19,6 +19,9 @@
 #define TARE_PRAGMA(...) _Pragma(#__VA_ARGS__)
 
 struct tare__pool; /* pool.h */
+struct tare__sgd;  /* optim.h */
+struct tare__adam;
+struct tare__rmsprop;
 
 typedef struct tare__kernel_table {
     const char *level; /* "baseline", "avx2", "avx512" */
