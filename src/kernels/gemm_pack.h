@@ -1,0 +1,74 @@
+/* gemm_pack.h - transposing small blocks in registers, for operands and results that lie the other way round. */
+#ifndef TARE_GEMM_PACK_H
+#define TARE_GEMM_PACK_H
+
+#include "gemm_tile.h"
+
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector) && defined(TARE_F64)
+#define LANES (VEC_BYTES / 8)
+#elif __has_builtin(__builtin_shufflevector)
+#define LANES (VEC_BYTES / 4)
+#endif
+#endif
+
+#ifdef LANES
+/* The lower (upper) halves of a and b, element by element in turn. */
+#if LANES == 16
+#define ZIP_LOW(a, b)  __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define ZIP_HIGH(a, b) __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#elif LANES == 8
+#define ZIP_LOW(a, b)  __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
+#define ZIP_HIGH(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+#elif LANES == 4
+#define ZIP_LOW(a, b)  __builtin_shufflevector(a, b, 0, 4, 1, 5)
+#define ZIP_HIGH(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
+#else
+#define ZIP_LOW(a, b)  __builtin_shufflevector(a, b, 0, 2)
+#define ZIP_HIGH(a, b) __builtin_shufflevector(a, b, 1, 3)
+#endif
+
+/* Zipping row i with row i + VL/2, log2(VL) times over, transposes VL x VL. */
+static ALWAYS_INLINE void zip_all(vec *to, const vec *from) {
+    for (int i = 0; i < VL / 2; i++) {
+        to[2 * i] = ZIP_LOW(from[i], from[i + VL / 2]);
+        to[2 * i + 1] = ZIP_HIGH(from[i], from[i + VL / 2]);
+    }
+}
+
+/* to[j][i] = from[i][j] for i in [0, rows), j in [0, VL); columns rows.. of `to` become zero. */
+static ALWAYS_INLINE void transpose_square(const tare_real *from, int64_t from_step, int64_t rows, tare_real *to,
+                                           int64_t to_step) {
+    vec x[VL], y[VL];
+    for (int i = 0; i < VL; i++) { x[i] = i < rows ? vec_load(from + i * from_step) : (vec){ 0 }; }
+    zip_all(y, x);
+    if (VL > 2) { zip_all(x, y); }
+    if (VL > 4) { zip_all(y, x); }
+    if (VL > 8) { zip_all(x, y); }
+    const vec *end = VL == 2 || VL == 8 ? y : x;
+    for (int j = 0; j < VL; j++) { vec_store(to + j * to_step, end[j]); }
+}
+#else
+static ALWAYS_INLINE void transpose_square(const tare_real *from, int64_t from_step, int64_t rows, tare_real *to,
+                                           int64_t to_step) {
+    for (int j = 0; j < VL; j++) {
+        for (int i = 0; i < VL; i++) { to[j * to_step + i] = i < rows ? from[i * from_step + j] : 0; }
+    }
+}
+#endif
+
+/* to[j][i] = from[i][j] for i in [0, rows), j in [0, columns), rows <= VL; columns rows..VL of `to` become zero. */
+static inline void transpose_rows(const tare_real *from, int64_t from_step, int64_t rows, int64_t columns,
+                                  tare_real *to, int64_t to_step) {
+    int64_t j = 0;
+    if (rows == VL) {
+        for (; j + VL <= columns; j += VL) { transpose_square(from + j, from_step, VL, to + j * to_step, to_step); }
+    } else {
+        for (; j + VL <= columns; j += VL) { transpose_square(from + j, from_step, rows, to + j * to_step, to_step); }
+    }
+    for (; j < columns; j++) {
+        for (int i = 0; i < VL; i++) { to[j * to_step + i] = i < rows ? from[i * from_step + j] : 0; }
+    }
+}
+
+#endif

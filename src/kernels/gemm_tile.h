@@ -1,0 +1,122 @@
+/* gemm_tile.h - the innermost loop under every product: a tile of C held in registers while k runs.
+ *
+ * A tile is `mr` rows by `nv` vectors. Each step of k broadcasts one number per row from the scalar side S and multiplies
+ * it with the vectors of one row of the vector side V. Neither side need be packed: S may be read along its rows or its
+ * columns, V through a fixed stride or an array of offsets (a convolution's taps). */
+#ifndef TARE_GEMM_TILE_H
+#define TARE_GEMM_TILE_H
+
+#include "kernels.h"
+
+/* MR rows of two vectors fill the registers, with room for the row of V and one number of S. */
+#if defined(__AVX512F__)
+#define VEC_BYTES 64
+#define MR        14
+#elif defined(__aarch64__)
+#define VEC_BYTES 16
+#define MR        12
+#elif defined(__AVX2__)
+#define VEC_BYTES 32
+#define MR        6
+#else
+#define VEC_BYTES 16
+#define MR        6
+#endif
+
+/* X(h) for every height of a tile. */
+#if MR == 14
+#define TILE_EACH_HEIGHT(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
+#elif MR == 12
+#define TILE_EACH_HEIGHT(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12)
+#else
+#define TILE_EACH_HEIGHT(X) X(1) X(2) X(3) X(4) X(5) X(6)
+#endif
+
+#if defined(__GNUC__)
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+/* One vector register; aligned as its elements are, since rows start anywhere. */
+typedef tare_real vec __attribute__((vector_size(VEC_BYTES), aligned(sizeof(tare_real)), may_alias));
+enum { VL = VEC_BYTES / (int)sizeof(tare_real) };
+#else
+#define ALWAYS_INLINE inline
+typedef tare_real vec;
+enum { VL = 1 };
+#endif
+
+/* The widest tile: NV vectors, NR columns. */
+enum { NV = 2, NR = NV * VL };
+
+typedef struct tile {
+    int64_t k;
+    const tare_real *s;    /* scalar side, mr rows */
+    int64_t s_step;        /* from row to row (SIDE_ROWS) or from column to column (SIDE_COLUMNS) */
+    const int64_t *s_rows; /* where each row starts (SIDE_TABLE) */
+    const tare_real *v;    /* vector side, k rows of nv vectors */
+    int64_t v_step;        /* from row to row, or */
+    const int64_t *v_rows; /* where each row starts, not NULL where the tile was made with offsets */
+    tare_real alpha;
+    bool add;                                /* c += alpha s v, else c = alpha s v + bias */
+    const tare_real *bias_row, *bias_column; /* one number per row or per column of the tile, or NULL */
+    tare_real *c;
+    int64_t c_step;
+} tile;
+
+typedef void (*tile_fn)(const tile *t);
+
+/* How the scalar side lies in memory. */
+enum { SIDE_ROWS, SIDE_COLUMNS, SIDE_TABLE };
+
+static ALWAYS_INLINE vec vec_load(const tare_real *p) { return *(const vec *)p; }
+static ALWAYS_INLINE void vec_store(tare_real *p, vec x) { *(vec *)p = x; }
+
+/* X(i) for every row a tile can have; written out, so that indices are constants and acc lives in registers. */
+#define TILE_EACH_ROW(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13)
+
+/* One step of k. Rows 3j, 3j+1, 3j+2 share the pointer sp[j]: addressing then needs few registers. */
+#define TILE_STEP_ROW(i)                                                                                               \
+    if ((i) < mr) {                                                                                                    \
+        tare_real x = side == SIDE_ROWS      ? sp[(i) / 3][(i) % 3 * t->s_step + q]                                    \
+                      : side == SIDE_COLUMNS ? sp[0][i]                                                                \
+                                             : t->s[t->s_rows[i] + p + q];                                             \
+        acc[i][0] += x * v0;                                                                                           \
+        if (nv > 1) { acc[i][1] += x * v1; }                                                                           \
+    }
+
+#define TILE_END_ROW(i)                                                                                                \
+    if ((i) < mr) {                                                                                                    \
+        tile_end(t, t->c + (i)*t->c_step, i, 0, acc[i][0]);                                                            \
+        if (nv > 1) { tile_end(t, t->c + (i)*t->c_step + VL, i, 1, acc[i][1]); }                                       \
+    }
+
+static ALWAYS_INLINE void tile_end(const tile *t, tare_real *c, int row, int column, vec sum) {
+    sum *= t->alpha;
+    if (t->add) {
+        sum += vec_load(c);
+    } else if (t->bias_column) {
+        sum += vec_load(t->bias_column + column * VL);
+    } else if (t->bias_row) {
+        sum += t->bias_row[row];
+    }
+    vec_store(c, sum);
+}
+
+static ALWAYS_INLINE void tile_run(const tile *t, const int mr, const int nv, const int side, const bool offsets) {
+    vec acc[14][2] = { 0 };
+    const tare_real *sp[5] = { t->s, t->s, t->s, t->s, t->s };
+    const tare_real *v = t->v;
+    if (side == SIDE_ROWS) {
+        for (int j = 1; j < 5; j++) { sp[j] = sp[j - 1] + 3 * t->s_step; }
+    }
+    int64_t q = 0;
+    for (int64_t p = 0; p < t->k; p++) {
+        const tare_real *row = offsets ? t->v + t->v_rows[p] : v;
+        vec v0 = vec_load(row), v1 = v0;
+        if (nv > 1) { v1 = vec_load(row + VL); }
+        TILE_EACH_ROW(TILE_STEP_ROW)
+        for (int j = 0; j < 5; j++) { sp[j] += side == SIDE_COLUMNS ? t->s_step : 1; }
+        v += t->v_step;
+    }
+    TILE_EACH_ROW(TILE_END_ROW)
+}
+
+#endif
