@@ -115,6 +115,14 @@ void tare__pool_free(tare__pool *p, void *memory, size_t bytes) {
     hole_insert(p, memory, bytes);
 }
 
+bool tare__pool_holds(const tare__pool *p, const void *memory) {
+    for (size_t i = 0; i < p->chunks; i++) {
+        const char *at = memory;
+        if (at >= p->chunk[i] && at < p->chunk[i] + p->chunk_size[i]) { return true; }
+    }
+    return false;
+}
+
 void tare__pool_reset(tare__pool *p) {
     size_t total = 0;
     for (size_t i = 0; i < p->chunks; i++) { total += p->chunk_size[i]; }

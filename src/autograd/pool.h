@@ -26,6 +26,8 @@ typedef struct tare__pool {
 void *tare__pool_alloc(tare__pool *pool, size_t bytes);
 /* `bytes` as they were asked for. */
 void tare__pool_free(tare__pool *pool, void *memory, size_t bytes);
+/* Does `memory` come from this pool? */
+bool tare__pool_holds(const tare__pool *pool, const void *memory);
 /* Take everything back. */
 void tare__pool_reset(tare__pool *pool);
 void tare__pool_destroy(tare__pool *pool);

@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { GUARD_BYTES = 64, GUARD_PATTERN = 0xC5 };
+/* Bytes of 0xFF are a NaN: with opt.guard, what an op leaves unwritten shows. */
+enum { GUARD_BYTES = 64, GUARD_PATTERN = 0xC5, POISON = 0xFF };
 
 /* ---- life -------------------------------------------------------------------------------------------------------- */
 
@@ -38,6 +39,7 @@ void tare_tape_reset(tare_tape *t) {
     t->layer = NULL;
     t->status = TARE_OK;
     t->error[0] = 0;
+    t->overrun = false;
     start_step(t, t->step + 1);
 }
 
@@ -86,7 +88,10 @@ void *tare_tape_fail(tare_tape *t, tare_status status, const char *format, ...) 
 void *tare__value_alloc(tare_tape *t, size_t bytes) {
     if (!t->opt.guard) { return tare__pool_alloc(&t->values, bytes); }
     char *memory = tare__pool_alloc(&t->values, bytes + GUARD_BYTES);
-    return memory ? (memset(memory + bytes, GUARD_PATTERN, GUARD_BYTES), memory) : NULL;
+    if (!memory) { return NULL; }
+    memset(memory, POISON, bytes);
+    memset(memory + bytes, GUARD_PATTERN, GUARD_BYTES);
+    return memory;
 }
 
 static bool guard_intact(const void *memory, size_t bytes) {
@@ -99,6 +104,7 @@ static bool guard_intact(const void *memory, size_t bytes) {
 
 static void guard_check(tare_tape *t, const void *memory, size_t bytes, const tare_node *n) {
     if (!t->opt.guard || !memory || guard_intact(memory, bytes)) { return; }
+    t->overrun = true;
     tare_tape_fail(t, TARE_EINVAL, "%s \"%s\": a write past the end of a buffer of %zu bytes",
                    n ? n->op->name : "input", n && n->layer ? n->layer : "", bytes);
 }
@@ -118,7 +124,9 @@ tare_status tare_tape_guard(tare_tape *t) {
         if (n->saved) { guard_check(t, n->saved, n->saved_bytes, n); }
         for (int k = 0; k < n->n_in; k++) {
             const tare_tensor *x = n->in[k];
-            if (x && !x->node && !x->is_param) { guard_check(t, x->grad, tare__bytes(x->numel), n); }
+            if (!x || x->node || x->is_param) { continue; }
+            guard_check(t, x->grad, tare__bytes(x->numel), n);
+            if (tare__pool_holds(&t->values, x->data)) { guard_check(t, x->data, tare__bytes(x->numel), n); }
         }
     }
     return t->status;

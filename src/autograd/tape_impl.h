@@ -18,6 +18,7 @@ struct tare_tape {
     uint64_t step;
     tare_rng step_rng;
     bool check_finite;
+    bool overrun; /* a canary was found damaged */
     tare_status status;
     char error[TARE__ERROR_SIZE];
 };
