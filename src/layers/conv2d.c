@@ -1,0 +1,57 @@
+/* conv2d.c - convolution as a layer. */
+#include <tare/layers.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+
+typedef struct conv2d {
+    tare_layer      base;
+    tare_tensor    *bias;
+    tare_conv2d_opt opt;
+} conv2d;
+
+static tare_tensor *forward(tare_layer *self, tare_tape *tape, tare_tensor *x) {
+    const conv2d *c = (const conv2d *)self;
+    return tare_conv2d(tape, x, tare_layer_weight(self, tape), c->bias, c->opt);
+}
+
+static void describe(const tare_layer *self, char *text, size_t size) {
+    const conv2d *c = (const conv2d *)self;
+    const tare_shape *w = &self->weight->shape;
+    int used = snprintf(text, size, "%" PRId64 "x%" PRId64, w->dim[2], w->dim[3]);
+    const struct {
+        const char *word;
+        int value, usual;
+    } parts[] = { { "stride", c->opt.stride, 1 },
+                  { "pad", c->opt.pad, 0 },
+                  { "dilation", c->opt.dilation, 1 },
+                  { "groups", c->opt.groups, 1 } };
+    for (int i = 0; i < 4 && used > 0 && (size_t)used < size; i++) {
+        if (!parts[i].value || parts[i].value == parts[i].usual) { continue; }
+        used += snprintf(text + used, size - (size_t)used, ", %s %d", parts[i].word, parts[i].value);
+    }
+}
+
+static const tare_layer_class conv2d_class = { .name = "conv2d", .forward = forward, .describe = describe };
+
+tare_layer *tare_layer_conv2d(tare_params *ps, const char *name, int64_t in, int64_t out, int kernel,
+                              tare_layer_conv2d_opt opt) {
+    if (!name) { name = conv2d_class.name; }
+    conv2d *c = (conv2d *)tare_layer_new(ps, name, &conv2d_class, sizeof *c);
+    if (!c) { return NULL; }
+    int groups = opt.groups ? opt.groups : 1;
+    if (groups < 1 || in % groups || out % groups) {
+        return tare_params_fail(ps, TARE_EINVAL, "conv2d \"%s\": %d groups do not divide %" PRId64 " -> %" PRId64 " channels",
+                                c->base.name, groups, in, out);
+    }
+    c->opt = (tare_conv2d_opt){ .stride = opt.stride, .pad = opt.pad, .dilation = opt.dilation, .groups = opt.groups,
+                                .stride_w = opt.stride_w, .pad_w = opt.pad_w, .dilation_w = opt.dilation_w };
+    tare_params_push(ps, name);
+    tare_shape shape = TARE_SHAPE(out, in / groups, kernel, opt.kernel_w ? opt.kernel_w : kernel);
+    c->base.weight = tare_param(ps, "weight", shape, 0);
+    if (!opt.no_bias) { c->bias = tare_param(ps, "bias", TARE_SHAPE(out), TARE_NO_DECAY); }
+    tare_params_pop(ps);
+    if (tare_params_status(ps)) { return NULL; }
+    tare_init_default(ps, c->base.weight, c->bias);
+    return &c->base;
+}
