@@ -1,0 +1,121 @@
+/* vmath.h - exp, log1p, tanh, sigmoid and the normal distribution as straight-line code that vectorises in `omp simd`.
+ *
+ * Float: polynomials (coefficients from vmath_fit.py). Largest error measured over every float at each instruction-set
+ * level, in units in the last place (tests/test_vmath.c asserts these figures):
+ *   v_exp 1.1   v_expm1 1.1   v_log1p 2.0   v_tanh 2.5   v_sigmoid 2.5 (x > -87)   v_normal_tail 6.5 + x^2 / 2
+ * Double: the C library's functions; that build is the oracle, and speed is not its purpose.
+ * NaN gives NaN; overflow gives Inf; results below the normal range lose bits gradually, as they should. */
+#ifndef TARE_VMATH_H
+#define TARE_VMATH_H
+
+#include <tare/core.h>
+
+#ifdef TARE_F64
+
+#include <math.h>
+
+#define V_SIMD /* nothing: calls to the C library do not vectorise */
+
+static inline double v_exp(double x) { return exp(x); }
+static inline double v_expm1(double x) { return expm1(x); }
+static inline double v_log1p(double x) { return log1p(x); }
+static inline double v_tanh(double x) { return tanh(x); }
+static inline double v_normal_tail(double x, double e) {
+    (void)e;
+    return 0.5 * erfc(x * 0.70710678118654752440);
+}
+
+#else
+
+#include <string.h>
+
+#define V_SIMD  _Pragma("omp simd")
+
+/* Adding it rounds to an integer, which then stands in the low bits. */
+#define V_ROUND 0x1.8p23f
+
+static inline uint32_t v_bits(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static inline float v_from_bits(uint32_t bits) {
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* x = n ln 2 + r with |r| <= ln 2 / 2; returns e^r - 1 and n + `bias`. For |n| < 2^22. */
+static inline float v_reduce(float x, uint32_t bias, uint32_t *n) {
+    float shifted = x * 1.442695041f + V_ROUND;
+    float whole = shifted - V_ROUND;
+    float r = x - whole * 0.693359375f; /* exact: ln 2 in two parts, the first of 9 bits */
+    r = r + whole * 2.12194440e-4f;
+    float p = 1.388253064e-3f;
+    p = p * r + 8.366513875e-3f;
+    p = p * r + 4.166719953e-2f;
+    p = p * r + 0.1666654367f;
+    p = p * r + 0.4999999816f;
+    *n = v_bits(shifted) - v_bits(V_ROUND) + bias;
+    return r + r * r * p;
+}
+
+/* e^x */
+static inline float v_exp(float x) {
+    x = x > 89.0f ? 89.0f : x;     /* Inf from here on */
+    x = x < -104.0f ? -104.0f : x; /* 0 */
+    uint32_t n;
+    float p = v_reduce(x, 256, &n);
+    /* 2^n as two factors, so that neither leaves the normal range */
+    uint32_t half = n >> 1, rest = n - half;
+    return (1.0f + p) * v_from_bits((half - 1) << 23) * v_from_bits((rest - 1) << 23);
+}
+
+/* e^x - 1 for x <= 0, accurate near 0 */
+static inline float v_expm1(float x) {
+    x = x < -20.0f ? -20.0f : x; /* -1 */
+    uint32_t n;
+    float p = v_reduce(x, 127, &n), scale = v_from_bits(n << 23);
+    return scale * p + (scale - 1.0f);
+}
+
+/* log(1 + x) for 0 <= x <= 1:  log(1 + x) = 2 atanh(s),  s = x / (2 + x) */
+static inline float v_log1p(float x) {
+    float s = x / (2.0f + x), z = s * s;
+    float q = 0.1401223204f;
+    q = q * z + 0.1399956996f;
+    q = q * z + 0.2001084957f;
+    q = q * z + 0.3333320657f;
+    return 2.0f * (s + s * z * q);
+}
+
+static inline float v_abs(float x) { return v_from_bits(v_bits(x) & 0x7FFFFFFFu); }
+
+/* tanh|x| = -e / (e + 2),  e = exp(-2|x|) - 1;  the sign is put back */
+static inline float v_tanh(float x) {
+    float e = v_expm1(-2.0f * v_abs(x));
+    return v_from_bits(v_bits(-e / (e + 2.0f)) | (v_bits(x) & 0x80000000u));
+}
+
+/* The chance that a standard normal variable exceeds x >= 0; `e` is exp(-x^2 / 2), which the caller mostly has. */
+static inline float v_normal_tail(float x, float e) {
+    float t = 1.0f / (1.0f + 0.34f * x);
+    float q = -0.02612050529f;
+    q = q * t + 0.1394996375f;
+    q = q * t - 0.2731330376f;
+    q = q * t + 0.202182994f;
+    q = q * t - 0.04471865995f;
+    q = q * t + 0.1153592438f;
+    q = q * t + 0.1151976404f;
+    q = q * t + 0.1361121989f;
+    q = q * t + 0.1356205034f;
+    return e * t * q;
+}
+
+#endif
+
+/* 1 / (1 + e^-x) */
+static inline tare_real v_sigmoid(tare_real x) { return 1 / (1 + v_exp(-x)); }
+
+#endif
