@@ -23,6 +23,12 @@ struct tare__sgd;  /* optim.h */
 struct tare__adam;
 struct tare__rmsprop;
 
+/* Values as rows and columns: (r, c) lies at data[r * row + c * col]; col is 1, or 0 where one value serves a whole row. */
+typedef struct tare__view {
+    const tare_real *data;
+    int64_t          row, col;
+} tare__view;
+
 typedef struct tare__kernel_table {
     const char *level; /* "baseline", "avx2", "avx512" */
     int         lanes; /* tare_real values in one vector register */
