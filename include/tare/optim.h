@@ -37,7 +37,7 @@ typedef struct tare_optim tare_optim;
 typedef struct tare_sgd_opt {
     double lr;           /* 1e-3 */
     double momentum;     /* 0: none */
-    double dampening;    /* 0: none */
+    double dampening;    /* 0: none; at most 1 */
     double weight_decay; /* 0: none */
     bool nesterov;
     bool decay_all;
@@ -52,7 +52,7 @@ TARE_API tare_optim *tare_sgd_new(tare_params *ps, tare_sgd_opt opt);
 typedef struct tare_adam_opt {
     double lr;           /* 1e-3 */
     double beta1, beta2; /* 0.9, 0.999; in [0, 1) */
-    double eps;          /* 1e-8 */
+    double eps;          /* 1e-8; above 0 */
     double weight_decay; /* 0: none */
     bool decay_all;
 } tare_adam_opt;
@@ -67,7 +67,7 @@ TARE_API tare_optim *tare_adamw_new(tare_params *ps, tare_adam_opt opt);
 typedef struct tare_rmsprop_opt {
     double lr;           /* 1e-2 */
     double alpha;        /* 0.99; in [0, 1] */
-    double eps;          /* 1e-8 */
+    double eps;          /* 1e-8; above 0 */
     double momentum;     /* 0: none */
     double weight_decay; /* 0: none */
     bool centered;
