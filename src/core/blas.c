@@ -1,5 +1,6 @@
 /* blas.c - the only file that knows CBLAS: OpenBLAS on one thread, and its naive twin. */
 #include "blas.h"
+#include "machine.h"
 
 #include <cblas.h>
 #include <stdatomic.h>
@@ -39,3 +40,5 @@ void tare__naive_gemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t 
         }
     }
 }
+
+const char *tare__blas_config(void) { return openblas_get_config(); }

@@ -1,0 +1,211 @@
+/* tare/run.h - what every training program shares: options, run folder, progress, stopping, checkpoint and resume.
+ *
+ * Pieces, not a framework: a program keeps its own training loop and calls what it needs (examples/mnist is the tour).
+ * Nothing here exits. Only tare_progress and tare_run_echo write to a stream, and only to the one they are handed.
+ */
+#ifndef TARE_RUN_H
+#define TARE_RUN_H
+
+#include <stdio.h>
+
+#include <tare/data.h>
+#include <tare/io.h>
+#include <tare/norms.h>
+#include <tare/optim.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- options ----------------------------------------------------------------------------------------------------- */
+
+typedef enum tare_option_kind {
+    TARE_OPTION_GROUP,  /* no option: `help` is a heading for those that follow */
+    TARE_OPTION_FLAG,   /* bool          --quiet, --quiet=no */
+    TARE_OPTION_INT,    /* int64_t       from min to max */
+    TARE_OPTION_REAL,   /* double        finite, from min to max */
+    TARE_OPTION_STRING, /* const char *  NULL where neither given nor defaulted */
+    TARE_OPTION_CHOICE, /* const char *  one of `what`, "sgd|adam|adamw" */
+    TARE_OPTION_NORM,   /* const char *  a norm spec that tare_norm_check accepts, "gn:8" */
+    TARE_OPTION_FILES,  /* tare_files    all words up to the next option; named "": words before and between options */
+} tare_option_kind;
+
+typedef struct tare_files {
+    int64_t count;
+    const char **name;
+} tare_files;
+
+enum {
+    TARE_OPTION_FIXED = 0,  /* belongs to the run for good */
+    TARE_OPTION_LOCAL = 1,  /* concerns this call alone: not written to config.json, not read back */
+    TARE_OPTION_RESUME = 2, /* a resumed run may change it */
+    TARE_OPTION_EVAL = 4,   /* evaluation of a finished run may change it */
+};
+
+/* tare_option - one row of a program's table of options. */
+typedef struct tare_option {
+    const char *name; /* "batch" for --batch */
+    tare_option_kind kind;
+    size_t at;            /* offsetof its value in the program's struct */
+    const char *fallback; /* the default, written as a user would; NULL: 0, false, NULL, no files */
+    const char *what;     /* what stands for the value in the help: "N", "DIR"; the choices of a choice */
+    const char *help;     /* one sentence; wrapped to 80 columns */
+    double min, max;      /* of a number; both 0: any */
+    unsigned flags;
+} tare_option;
+
+typedef struct tare_options tare_options;
+
+/* In front of the text for tare_options_new: `tare` finds it in the program's file and lists it, without running it. A
+ * script says the same in a comment:  # tare-describe: one line */
+#define TARE_DESCRIBE "tare-describe: "
+
+/* tare_options_new - a parser for the program `name` ("mnist"); `about` is its one-line description. NULL: TARE_ENOMEM. */
+TARE_API tare_options *tare_options_new(const char *name, const char *about);
+/* tare_options_free - frees the strings that parsed values point to as well. */
+TARE_API void tare_options_free(tare_options *o);
+/* tare_options_add - the rows of `table` (up to the one whose help is NULL), their values in *values, set to defaults now.
+ * Call it for each table, in the order the help shows them.
+ *   errors  TARE_EEXIST: name taken;  TARE_EINVAL: a default that is not allowed;  TARE_ENOMEM */
+TARE_API tare_status tare_options_add(tare_options *o, const tare_option *table, void *values);
+/* tare_options_default - another default for an option of a shared table, before parsing. */
+TARE_API tare_status tare_options_default(tare_options *o, const char *name, const char *text);
+
+/* tare_options_parse - read the command line. --help, --version and --describe are understood by themselves.
+ *   errors  TARE_EINVAL: unknown option (the message has the nearest one), a value missing or not allowed (the message
+ *           names option, value and what is allowed) */
+TARE_API tare_status tare_options_parse(tare_options *o, int argc, char **argv);
+/* tare_options_text - what --help, --version or --describe asks to print; NULL where none was given. */
+TARE_API const char *tare_options_text(const tare_options *o);
+/* tare_options_given - did the command line name this option? */
+TARE_API bool tare_options_given(const tare_options *o, const char *name);
+
+/* tare_options_json - all values but local ones as one JSON object, the member `key` of the object open in `j`. */
+TARE_API void tare_options_json(const tare_options *o, tare_json *j, const char *key);
+/* tare_options_command - the command line that gives these values again, quoted for a shell; tare_free it. */
+TARE_API char *tare_options_command(const tare_options *o);
+/* tare_options_adopt - take the values that a run's config.json holds ("options" in the file at `path`) for whatever the
+ * command line did not give.
+ *   may     TARE_OPTION_RESUME or TARE_OPTION_EVAL: options with this flag may be given anew
+ *   errors  TARE_ENOENT, TARE_EIO, TARE_EFORMAT;  TARE_EMISMATCH: the file is another program's;  TARE_EINVAL: the command
+ *           line gives a fixed option another value, or the file holds one that is not known or not allowed */
+TARE_API tare_status tare_options_adopt(tare_options *o, const char *path, unsigned may);
+
+/* tare_nearest - the word of the list that `word` is most likely a misspelling of, or NULL (Damerau-Levenshtein). */
+TARE_API const char *tare_nearest(const char *word, const char *const *list, int64_t count);
+
+/* ---- options that programs share --------------------------------------------------------------------------------- */
+
+/* The run itself: --out --resume --force --seed --threads --dry-run --quiet --json */
+typedef struct tare_run_opt {
+    const char *out, *resume;
+    bool force, dry_run, quiet, json;
+    int64_t seed, threads;
+} tare_run_opt;
+TARE_API extern const tare_option tare_run_options[];
+
+/* How to learn: --optimizer --lr --momentum --schedule --warmup --weight-decay --clip */
+typedef struct tare_learn_opt {
+    const char *optimizer, *schedule;
+    double lr, momentum, weight_decay, clip;
+    int64_t warmup;
+} tare_learn_opt;
+TARE_API extern const tare_option tare_learn_options[];
+/* tare_learn_resolve - after parsing: put the optimizer's own rate unless one was given, and check what goes with what.
+ *   errors  TARE_EINVAL: an unknown optimizer, a schedule that does not parse, momentum for an optimizer that has none */
+TARE_API tare_status tare_learn_resolve(tare_learn_opt *opt, bool lr_given);
+/* tare_learn_optim - the optimizer these options describe; NULL with tare_error(). */
+TARE_API tare_optim *tare_learn_optim(const tare_learn_opt *opt, tare_params *ps);
+/* tare_learn_schedule - the schedule they describe over a run of `steps`.  errors  TARE_EINVAL: warm-up longer than that */
+TARE_API tare_status tare_learn_schedule(const tare_learn_opt *opt, int64_t steps, tare_schedule *out);
+
+/* ---- the machine ------------------------------------------------------------------------------------------------- */
+
+typedef struct tare_machine {
+    char cpu[80];    /* as the system names it */
+    int cores;       /* that this process may use */
+    int threads;     /* that Tare uses */
+    const char *isa; /* the level of its kernels: "avx512" */
+    char blas[160];  /* OpenBLAS's own description of itself */
+    int64_t memory;  /* bytes of RAM; 0: unknown */
+} tare_machine;
+TARE_API void tare_machine_get(tare_machine *machine);
+
+/* ---- a run is a folder ------------------------------------------------------------------------------------------- */
+
+/* config.json (every option, resolved; machine, versions, the command that repeats it), metrics.jsonl (one JSON object per
+ * event, appended), last.safetensors and best.safetensors. */
+typedef struct tare_run tare_run;
+
+/* tare_run_open - make the folder, or open it again to resume, and write config.json.
+ *   opt.resume: that folder;  opt.out: that one;  else runs/<program>-<hint>-<time>
+ *   errors  TARE_EEXIST: the folder holds something (opt.force clears the run in it), or another process is in it;
+ *           TARE_ENOENT: nothing there to resume;  TARE_EIO;  TARE_ENOMEM.   *run is NULL then */
+TARE_API tare_status tare_run_open(tare_run **run, const tare_options *o, const tare_run_opt *opt, const char *hint);
+TARE_API void tare_run_close(tare_run *run);
+TARE_API const char *tare_run_folder(const tare_run *run);
+/* tare_run_path - a file in the folder; the text belongs to run and stays until it has been asked for four more. */
+TARE_API const char *tare_run_path(tare_run *run, const char *file);
+/* tare_run_echo - write each event to `stream` too (--json); NULL: no more. */
+TARE_API void tare_run_echo(tare_run *run, FILE *stream);
+
+/* tare_field - one member of an event: `text`, or `count` numbers from `list`, or `number` (NaN and Inf become null). */
+typedef struct tare_field {
+    const char *name;
+    double number;
+    const char *text;
+    const double *list;
+    int64_t count;
+} tare_field;
+
+/* tare_run_log - append {"event":"epoch","loss":0.25,...}, on disk when it returns to the extent that write(2) promises.
+ *     tare_run_log(run, "epoch", TARE_FIELDS({ "epoch", 3 }, { "loss", 0.25 }));
+ *   errors  TARE_EIO: the disk is full;  TARE_ENOMEM */
+TARE_API tare_status tare_run_log(tare_run *run, const char *event, const tare_field *fields);
+#define TARE_FIELDS(...) ((const tare_field[]){ __VA_ARGS__, { NULL, 0, NULL, NULL, 0 } })
+
+/* ---- progress ---------------------------------------------------------------------------------------------------- */
+
+/* On a terminal a line that redraws itself; elsewhere, or where it is told to be quiet, nothing but tare_progress_print. */
+typedef struct tare_progress tare_progress;
+
+typedef struct tare_progress_opt {
+    FILE *stream;     /* where to write */
+    bool quiet;       /* write nothing at all */
+    int64_t total;    /* units of work in the whole run */
+    const char *unit; /* "images" */
+} tare_progress_opt;
+
+TARE_API tare_progress *tare_progress_new(tare_progress_opt opt); /* NULL: TARE_ENOMEM */
+TARE_API void tare_progress_free(tare_progress *p);               /* takes the line off the terminal */
+/* tare_progress_begin - a stretch of `count` units starts, with `done` of the run's total behind it. */
+TARE_API void tare_progress_begin(tare_progress *p, const char *title, int64_t done, int64_t count);
+/* tare_progress_step - `n` more units; the text says how it goes ("loss 0.25  accuracy 91.3%"). Redraws at most 15 times
+ * a second. */
+TARE_API void tare_progress_step(tare_progress *p, int64_t n, const char *format, ...) TARE_PRINTF(3, 4);
+/* tare_progress_print - a line of its own, above the bar. */
+TARE_API void tare_progress_print(tare_progress *p, const char *format, ...) TARE_PRINTF(2, 3);
+/* tare_progress_rate - units per second in this stretch so far. */
+TARE_API double tare_progress_rate(const tare_progress *p);
+/* tare_terminal_colour - may `stream` get colour? (a terminal, NO_COLOR unset, TERM not dumb; no-color.org) */
+TARE_API bool tare_terminal_colour(FILE *stream);
+/* tare_terminal_width - columns of the terminal behind `stream`; 80 where there is none. */
+TARE_API int tare_terminal_width(FILE *stream);
+/* tare_clock - seconds on a clock that only goes forward. */
+TARE_API double tare_clock(void);
+
+/* ---- stopping ---------------------------------------------------------------------------------------------------- */
+
+/* tare_stop_catch - from now on SIGINT, SIGTERM and SIGHUP ask the program to stop (the same signal a second time kills it), and a
+ * closed pipe is an error of the write, which progress and echo turn into the same request. The one piece of process-wide
+ * state in Tare, as signals are. */
+TARE_API void tare_stop_catch(void);
+/* tare_stop - the signal that asks to stop, or 0. Exit with 128 + this: 130 after Ctrl-C, 141 after a closed pipe. */
+TARE_API int tare_stop(void);
+/* tare_stop_ask - ask to stop as if `signal` had come; 0 withdraws. */
+TARE_API void tare_stop_ask(int signal);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

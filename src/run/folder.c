@@ -1,0 +1,287 @@
+/* folder.c - a run is a folder: config.json, metrics.jsonl, checkpoints. */
+#include <tare/run.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "options.h"
+
+enum { PATHS = 4 };
+
+struct tare_run {
+    char *folder;
+    int metrics; /* descriptor of metrics.jsonl, locked for this process */
+    FILE *echo;
+    tare_json *line;
+    char *path[PATHS]; /* what tare_run_path gave last */
+    int next_path;
+};
+
+/* ---- files and folders ------------------------------------------------------------------------------------------- */
+
+static char *join(const char *folder, const char *file) {
+    tare__text t = { 0 };
+    tare__text_format(&t, "%s/%s", folder, file);
+    return tare__text_take(&t);
+}
+
+/* Makes the folder and those above it. */
+static tare_status make_folders(const char *folder) {
+    char *path = tare_strdup(folder);
+    if (!path) { return TARE_ENOMEM; }
+    tare_status s = TARE_OK;
+    for (char *end = path + 1; s == TARE_OK; end++) {
+        if (*end != '/' && *end != '\0') { continue; }
+        char kept = *end;
+        *end = '\0';
+        if (mkdir(path, 0777) != 0 && errno != EEXIST) {
+            s = tare_fail(TARE_EIO, "%s: cannot make this folder: %s", path, strerror(errno));
+        }
+        *end = kept;
+        if (!kept) { break; }
+    }
+    tare_free(path);
+    return s;
+}
+
+/* 0 where the folder is missing, 1 where it is empty, 2 where something is in it, -1 where it is no folder. */
+static int look_into(const char *folder) {
+    DIR *dir = opendir(folder);
+    if (!dir) { return errno == ENOENT ? 0 : -1; }
+    int found = 1;
+    struct dirent *entry;
+    while ((entry = readdir(dir))) {
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) { found = 2; }
+    }
+    closedir(dir);
+    return found;
+}
+
+/* Takes away what a run consists of, and nothing else. */
+static tare_status clear(const char *folder) {
+    static const char *const files[] = { "config.json", "metrics.jsonl", "last.safetensors", "best.safetensors",
+                                         "report.html" };
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        char *path = join(folder, files[i]);
+        if (!path) { return TARE_ENOMEM; }
+        int failed = unlink(path) != 0 && errno != ENOENT ? errno : 0;
+        tare_free(path);
+        if (failed) { return tare_fail(TARE_EIO, "%s/%s: cannot be removed: %s", folder, files[i], strerror(failed)); }
+    }
+    return TARE_OK;
+}
+
+static tare_status write_whole(const char *path, const char *text) {
+    char *temporary = NULL;
+    {
+        tare__text t = { 0 };
+        tare__text_format(&t, "%s.tmp", path);
+        temporary = tare__text_take(&t);
+    }
+    if (!temporary) { return TARE_ENOMEM; }
+    FILE *file = fopen(temporary, "w");
+    bool good = file != NULL;
+    if (file) {
+        good = fputs(text, file) >= 0 && fputc('\n', file) != EOF && fflush(file) == 0 && fsync(fileno(file)) == 0;
+        good = fclose(file) == 0 && good && rename(temporary, path) == 0;
+    }
+    tare_status s = good ? TARE_OK : tare_fail(TARE_EIO, "%s: cannot be written: %s", path, strerror(errno));
+    if (!good) { unlink(temporary); }
+    tare_free(temporary);
+    return s;
+}
+
+/* ---- config.json ------------------------------------------------------------------------------------------------- */
+
+static void add_machine(tare_json *j) {
+    tare_machine machine;
+    tare_machine_get(&machine);
+    tare_json_open(j, "machine", '{');
+    tare_json_text(j, "cpu", machine.cpu);
+    tare_json_int(j, "cores", machine.cores);
+    tare_json_int(j, "threads", machine.threads);
+    tare_json_text(j, "isa", machine.isa);
+    tare_json_text(j, "blas", machine.blas);
+    tare_json_int(j, "memory", machine.memory);
+    tare_json_close(j);
+}
+
+static tare_status write_config(const char *folder, const tare_options *o) {
+    char now[32];
+    time_t clock = time(NULL);
+    struct tm utc;
+    strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&clock, &utc));
+    char *path = join(folder, "config.json"), *command = tare_options_command(o);
+    tare_json *j = tare_json_new();
+    tare_status s = TARE_ENOMEM;
+    if (path && command && j) {
+        tare_json_open(j, NULL, '{');
+        tare_json_text(j, "program", o->name);
+        tare_json_text(j, "version", TARE_VERSION);
+        tare_json_int(j, "abi", TARE_ABI);
+        tare_json_text(j, "written", now);
+        tare_json_text(j, "command", command);
+        tare_options_json(o, j, "options");
+        add_machine(j);
+        tare_json_close(j);
+        const char *text = tare_json_string(j);
+        s = text ? write_whole(path, text) : tare_fail(TARE_ENOMEM, "out of memory: config.json");
+    }
+    tare_json_free(j);
+    tare_free(command);
+    tare_free(path);
+    return s;
+}
+
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
+
+/* runs/mnist-bn-20250131-142501, with a counter where that is taken; only characters that need no quoting. */
+static char *default_folder(const char *program, const char *hint) {
+    char now[32];
+    time_t clock = time(NULL);
+    struct tm local;
+    strftime(now, sizeof now, "%Y%m%d-%H%M%S", localtime_r(&clock, &local));
+    char plain[40];
+    snprintf(plain, sizeof plain, "%s", hint ? hint : "");
+    for (char *s = plain; *s; s++) {
+        if (strchr("/ :,=+'\"\\", *s)) { *s = '_'; }
+    }
+    for (int i = 1; i < 1000; i++) {
+        tare__text t = { 0 };
+        tare__text_format(&t, "runs/%s%s%s-%s", program, *plain ? "-" : "", plain, now);
+        if (i > 1) { tare__text_format(&t, "-%d", i); }
+        char *folder = tare__text_take(&t);
+        if (!folder || look_into(folder) < 2) { return folder; }
+        tare_free(folder);
+    }
+    tare_fail(TARE_EEXIST, "runs: a thousand runs of this second are there already");
+    return NULL;
+}
+
+static tare_status prepare_folder(const char *folder, const tare_run_opt *opt) {
+    int found = look_into(folder);
+    if (found < 0) { return tare_fail(TARE_EIO, "%s: not a folder that can be used: %s", folder, strerror(errno)); }
+    if (opt->resume) { return found == 2 ? TARE_OK : tare_fail(TARE_ENOENT, "%s: there is no run to resume", folder); }
+    if (found == 2 && !opt->force) {
+        return tare_fail(
+            TARE_EEXIST,
+            "%s: not empty; --resume goes on with the run in it, --force clears it, --out takes another folder",
+            folder);
+    }
+    tare_status s = make_folders(folder);
+    return s == TARE_OK && found == 2 ? clear(folder) : s;
+}
+
+/* Opens metrics.jsonl to append and locks it, so that two processes cannot train in one folder. */
+static tare_status open_metrics(tare_run *run) {
+    char *path = join(run->folder, "metrics.jsonl");
+    if (!path) { return TARE_ENOMEM; }
+    run->metrics = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    tare_status s = TARE_OK;
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    if (run->metrics < 0) {
+        s = tare_fail(TARE_EIO, "%s: cannot be opened: %s", path, strerror(errno));
+    } else if (fcntl(run->metrics, F_SETLK, &lock) != 0 && (errno == EACCES || errno == EAGAIN)) {
+        s = tare_fail(TARE_EEXIST, "%s: another process is at work in this run", run->folder);
+    }
+    tare_free(path);
+    return s;
+}
+
+/* A crash may have cut the last line short: what follows begins a new one. */
+static void mend_last_line(int metrics) {
+    char last = '\n';
+    if (lseek(metrics, -1, SEEK_END) >= 0 && read(metrics, &last, 1) == 1 && last != '\n') {
+        if (write(metrics, "\n", 1) != 1) { return; }
+    }
+}
+
+tare_status tare_run_open(tare_run **out, const tare_options *o, const tare_run_opt *opt, const char *hint) {
+    *out = NULL;
+    tare_run *run = tare_calloc(1, sizeof *run);
+    if (!run) { return TARE_ENOMEM; }
+    run->metrics = -1;
+    run->line = tare_json_new();
+    const char *wanted = opt->resume ? opt->resume : opt->out;
+    run->folder = wanted ? tare_strdup(wanted) : default_folder(o->name, hint);
+    tare_status s = run->folder && run->line ? prepare_folder(run->folder, opt) : TARE_ENOMEM;
+    if (s == TARE_OK) { s = open_metrics(run); }
+    if (s == TARE_OK) {
+        mend_last_line(run->metrics);
+        s = write_config(run->folder, o);
+    }
+    if (s != TARE_OK) {
+        tare_run_close(run);
+        return s;
+    }
+    *out = run;
+    return TARE_OK;
+}
+
+void tare_run_close(tare_run *run) {
+    if (!run) { return; }
+    if (run->metrics >= 0) { close(run->metrics); }
+    for (int i = 0; i < PATHS; i++) { tare_free(run->path[i]); }
+    tare_json_free(run->line);
+    tare_free(run->folder);
+    tare_free(run);
+}
+
+const char *tare_run_folder(const tare_run *run) { return run->folder; }
+
+const char *tare_run_path(tare_run *run, const char *file) {
+    char **slot = &run->path[run->next_path];
+    run->next_path = (run->next_path + 1) % PATHS;
+    tare_free(*slot);
+    *slot = join(run->folder, file);
+    return *slot ? *slot : "";
+}
+
+/* ---- metrics.jsonl ----------------------------------------------------------------------------------------------- */
+
+void tare_run_echo(tare_run *run, FILE *stream) { run->echo = stream; }
+
+static tare_status append(int metrics, const char *text, size_t size) {
+    while (size > 0) {
+        ssize_t n = write(metrics, text, size);
+        if (n < 0 && errno == EINTR) { continue; }
+        if (n < 0) { return tare_fail(TARE_EIO, "metrics.jsonl: cannot be written: %s", strerror(errno)); }
+        text += n;
+        size -= (size_t)n;
+    }
+    return TARE_OK;
+}
+
+tare_status tare_run_log(tare_run *run, const char *event, const tare_field *fields) {
+    tare_json *j = run->line;
+    tare_json_clear(j);
+    tare_json_open(j, NULL, '{');
+    tare_json_text(j, "event", event);
+    for (const tare_field *f = fields; f->name; f++) {
+        if (f->text) {
+            tare_json_text(j, f->name, f->text);
+        } else if (f->list) {
+            tare_json_open(j, f->name, '[');
+            for (int64_t i = 0; i < f->count; i++) { tare_json_double(j, NULL, f->list[i]); }
+            tare_json_close(j);
+        } else {
+            tare_json_double(j, f->name, f->number);
+        }
+    }
+    tare_json_close(j);
+    const char *text = tare_json_string(j);
+    if (!text) { return tare_fail(TARE_ENOMEM, "out of memory: an event of metrics.jsonl"); }
+    tare__text line = { 0 };
+    tare__text_format(&line, "%s\n", text);
+    if (line.failed) { return TARE_ENOMEM; }
+    tare_status s = append(run->metrics, line.data, line.size);
+    if (run->echo && (fputs(line.data, run->echo) < 0 || fflush(run->echo) != 0)) { tare_stop_ask(SIGPIPE); }
+    tare_free(line.data);
+    return s;
+}

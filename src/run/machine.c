@@ -1,0 +1,46 @@
+/* machine.c - processor, threads and libraries, as config.json and `tare info` tell them. */
+#define _GNU_SOURCE /* sched_getaffinity: the cores this process may use, as containers set them */
+#include <tare/run.h>
+
+#include <string.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sched.h>
+#endif
+
+#include "../core/machine.h"
+
+static void read_cpu(char *text, size_t size) {
+    snprintf(text, size, "unknown");
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    if (!file) { return; }
+    char line[256];
+    while (fgets(line, sizeof line, file)) {
+        const char *colon = strchr(line, ':');
+        if (strncmp(line, "model name", 10) != 0 || !colon) { continue; }
+        line[strcspn(line, "\n")] = '\0';
+        snprintf(text, size, "%s", colon + 1 + strspn(colon + 1, " "));
+        break;
+    }
+    fclose(file);
+}
+
+static int usable_cores(void) {
+#ifdef __linux__
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) { return CPU_COUNT(&set); }
+#endif
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (int)n : 1;
+}
+
+void tare_machine_get(tare_machine *machine) {
+    *machine = (tare_machine){ .cores = usable_cores(), .threads = tare_threads(), .isa = tare__isa_level() };
+    read_cpu(machine->cpu, sizeof machine->cpu);
+    snprintf(machine->blas, sizeof machine->blas, "%s", tare__blas_config());
+    for (size_t n = strlen(machine->blas); n > 0 && machine->blas[n - 1] == ' '; n--) { machine->blas[n - 1] = '\0'; }
+#ifdef _SC_PHYS_PAGES
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    if (pages > 0 && page > 0) { machine->memory = (int64_t)pages * page; }
+#endif
+}

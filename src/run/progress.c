@@ -1,0 +1,149 @@
+/* progress.c - one line on a terminal that redraws itself, and plain lines elsewhere. */
+#include <tare/run.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { BAR_MOST = 24, BAR_LEAST = 6, REDRAWS = 15 /* a second */ };
+
+struct tare_progress {
+    tare_progress_opt opt;
+    bool live;  /* a terminal: draw */
+    bool drawn; /* a bar is on the screen */
+    char title[32];
+    int64_t before;      /* units done before this stretch */
+    int64_t done, count; /* in this stretch */
+    int64_t at_start;    /* `before` of the first stretch: what a resumed run had behind it */
+    double start, begun, last_drawn;
+};
+
+double tare_clock(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+bool tare_terminal_colour(FILE *stream) {
+    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+    return isatty(fileno(stream)) && !(no && *no) && term && strcmp(term, "dumb") != 0;
+}
+
+int tare_terminal_width(FILE *stream) {
+    struct winsize size;
+    if (ioctl(fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0) { return size.ws_col; }
+    return 80;
+}
+
+/* A reader that has gone away is a wish to stop; any other trouble with the screen is none of training's business. */
+static void check_stream(FILE *stream) {
+    if (ferror(stream) && errno == EPIPE && !tare_stop()) { tare_stop_ask(SIGPIPE); }
+}
+
+tare_progress *tare_progress_new(tare_progress_opt opt) {
+    tare_progress *p = tare_calloc(1, sizeof *p);
+    if (!p) { return NULL; }
+    const char *term = getenv("TERM");
+    p->opt = opt;
+    p->live = !opt.quiet && isatty(fileno(opt.stream)) && term && strcmp(term, "dumb") != 0;
+    p->start = p->begun = tare_clock();
+    p->at_start = -1;
+    return p;
+}
+
+static void erase(tare_progress *p) {
+    if (!p->drawn) { return; }
+    fputs("\r\033[K", p->opt.stream);
+    p->drawn = false;
+}
+
+void tare_progress_free(tare_progress *p) {
+    if (!p) { return; }
+    erase(p);
+    fflush(p->opt.stream);
+    tare_free(p);
+}
+
+void tare_progress_begin(tare_progress *p, const char *title, int64_t done, int64_t count) {
+    snprintf(p->title, sizeof p->title, "%s", title);
+    if (p->at_start < 0) {
+        p->at_start = done;
+        p->start = tare_clock();
+    }
+    p->before = done;
+    p->count = count;
+    p->done = 0;
+    p->begun = tare_clock();
+    p->last_drawn = 0;
+}
+
+double tare_progress_rate(const tare_progress *p) {
+    double seconds = tare_clock() - p->begun;
+    return seconds > 0 ? (double)p->done / seconds : 0;
+}
+
+/* "1:02:03", "12:34", "0:07" */
+static void clock_text(double seconds, char *text, size_t size) {
+    long s = seconds < 0 ? 0 : seconds > 3.6e6 ? 3600000 : (long)(seconds + 0.5);
+    if (s >= 3600) {
+        snprintf(text, size, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
+    } else {
+        snprintf(text, size, "%ld:%02ld", s / 60, s % 60);
+    }
+}
+
+/* Time left in the whole run at the pace since it started here. */
+static double seconds_left(const tare_progress *p, double now) {
+    int64_t now_done = p->before + p->done, here = now_done - p->at_start;
+    return here > 0 ? (now - p->start) * (double)(p->opt.total - now_done) / (double)here : 0;
+}
+
+static void draw(tare_progress *p, const char *how, double now) {
+    char left[24], line[320], bar[BAR_MOST + 1] = "";
+    clock_text(seconds_left(p, now), left, sizeof left);
+    double share = p->count > 0 ? (double)p->done / (double)p->count : 0;
+    if (share > 1) { share = 1; }
+    int width = tare_terminal_width(p->opt.stream) - 1; /* the last column makes some terminals wrap */
+    int n = snprintf(line, sizeof line, "%3.0f%%  %s  %.0f %s/s  %s left", 100 * share, how, tare_progress_rate(p),
+                     p->opt.unit, left);
+    int room = width - n - (int)strlen(p->title) - 2;
+    if (room > BAR_MOST) { room = BAR_MOST; }
+    for (int i = 0; room >= BAR_LEAST && i < room; i++) { strcat(bar, i < (int)(share * room) ? "#" : "."); }
+    erase(p);
+    int used = fprintf(p->opt.stream, "%.*s %s%s", width - 2, p->title, bar, *bar ? " " : "");
+    if (used >= 0 && used < width) { fprintf(p->opt.stream, "%.*s", width - used, line); }
+    fflush(p->opt.stream);
+    check_stream(p->opt.stream);
+    p->drawn = true;
+    p->last_drawn = now;
+}
+
+void tare_progress_step(tare_progress *p, int64_t n, const char *format, ...) {
+    p->done += n;
+    if (!p->live) { return; }
+    double now = tare_clock();
+    if (now - p->last_drawn < 1.0 / REDRAWS) { return; }
+    char how[160];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(how, sizeof how, format, args);
+    va_end(args);
+    draw(p, how, now);
+}
+
+void tare_progress_print(tare_progress *p, const char *format, ...) {
+    if (p->opt.quiet) { return; }
+    erase(p);
+    va_list args;
+    va_start(args, format);
+    vfprintf(p->opt.stream, format, args);
+    va_end(args);
+    fputc('\n', p->opt.stream);
+    fflush(p->opt.stream);
+    check_stream(p->opt.stream);
+}
