@@ -1,0 +1,231 @@
+/* norm.c - statistics and affine maps of rows of values: BatchNorm's channels, GroupNorm's groups, LayerNorm's samples.
+ *
+ * Mean and variance: blocks that fit the first-level cache are read twice, once for the mean k, once for the sums of
+ * x - k and its square, which also correct k; blocks are merged in double (Chan, Golub & LeVeque 1983). */
+#include "norm.h"
+#include "norm_vec.h"
+
+#include <math.h>
+
+enum { BLOCK = 16384 / (int)sizeof(tare_real) };
+
+/* ---- moments ----------------------------------------------------------------------------------------------------- */
+
+static tare_real block_sum(const tare_real *x, int64_t rows, int64_t cols, int64_t stride) {
+    vec a = { 0 }, b = { 0 }, c = { 0 }, d = { 0 };
+    tare_real rest = 0;
+    for (int64_t r = 0; r < rows; r++) {
+        const tare_real *p = x + r * stride;
+        int64_t i = 0;
+        for (; i + 4 * VL <= cols; i += 4 * VL) {
+            a += LOAD(p + i);
+            b += LOAD(p + i + VL);
+            c += LOAD(p + i + 2 * VL);
+            d += LOAD(p + i + 3 * VL);
+        }
+        for (; i + VL <= cols; i += VL) { a += LOAD(p + i); }
+        if (i < cols && cols >= VL) {
+            b += LAST_LANES(LOAD(p + cols - VL), cols - i);
+        } else {
+            for (; i < cols; i++) { rest += p[i]; }
+        }
+    }
+    a = (a + b) + (c + d);
+    return lane_sum(&a) + rest;
+}
+
+/* Sums of x - k and of its square. */
+static void block_centred(const tare_real *x, int64_t rows, int64_t cols, int64_t stride, tare_real k, tare_real *sum,
+                          tare_real *square) {
+    vec s0 = { 0 }, s1 = { 0 }, s2 = { 0 }, s3 = { 0 }, q0 = { 0 }, q1 = { 0 }, q2 = { 0 }, q3 = { 0 };
+    tare_real s = 0, q = 0;
+    for (int64_t r = 0; r < rows; r++) {
+        const tare_real *p = x + r * stride;
+        int64_t i = 0;
+        for (; i + 4 * VL <= cols; i += 4 * VL) {
+            vec d0 = LOAD(p + i) - k, d1 = LOAD(p + i + VL) - k;
+            vec d2 = LOAD(p + i + 2 * VL) - k, d3 = LOAD(p + i + 3 * VL) - k;
+            s0 += d0, s1 += d1, s2 += d2, s3 += d3;
+            q0 += d0 * d0, q1 += d1 * d1, q2 += d2 * d2, q3 += d3 * d3;
+        }
+        for (; i + VL <= cols; i += VL) {
+            vec d = LOAD(p + i) - k;
+            s0 += d, q0 += d * d;
+        }
+        if (i < cols && cols >= VL) {
+            vec d = LAST_LANES(LOAD(p + cols - VL) - k, cols - i);
+            s1 += d, q1 += d * d;
+        } else {
+            for (; i < cols; i++) {
+                tare_real d = p[i] - k;
+                s += d, q += d * d;
+            }
+        }
+    }
+    s0 = (s0 + s1) + (s2 + s3), q0 = (q0 + q1) + (q2 + q3);
+    *sum = lane_sum(&s0) + s;
+    *square = lane_sum(&q0) + q;
+}
+
+typedef struct moments {
+    double n, mean, m2; /* m2: sum of squared deviations */
+} moments;
+
+static void merge(moments *a, moments b) {
+    double n = a->n + b.n, apart = b.mean - a->mean;
+    if (a->n == 0) {
+        *a = b;
+        return;
+    }
+    a->mean += apart * (b.n / n);
+    a->m2 += b.m2 + apart * apart * (a->n * b.n / n);
+    a->n = n;
+}
+
+/* Where squares leave a float's range; and NaN and Inf, which stay what they are. */
+static moments block_in_double(const tare_real *x, int64_t rows, int64_t cols, int64_t stride) {
+    double n = (double)rows * (double)cols, sum = 0, m2 = 0;
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t i = 0; i < cols; i++) { sum += (double)x[r * stride + i]; }
+    }
+    double mean = sum / n;
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t i = 0; i < cols; i++) {
+            double d = (double)x[r * stride + i] - mean;
+            m2 += d * d;
+        }
+    }
+    return (moments){ n, mean, m2 };
+}
+
+static inline moments block_moments(const tare_real *x, int64_t rows, int64_t cols, int64_t stride) {
+    double n = (double)rows * (double)cols;
+    tare_real k = block_sum(x, rows, cols, stride) / (tare_real)n, sum, square;
+    block_centred(x, rows, cols, stride, k, &sum, &square);
+    if (!isfinite(square)) { return block_in_double(x, rows, cols, stride); }
+    double off = (double)sum / n, m2 = (double)square - (double)sum * off;
+    return (moments){ n, (double)k + off, m2 > 0 ? m2 : 0 };
+}
+
+/* Mean and sum of squared deviations of rows x cols values, rows `stride` apart. */
+static inline moments all_moments(const tare_real *x, int64_t rows, int64_t cols, int64_t stride) {
+    moments m = { 0 };
+    if (cols >= BLOCK) {
+        for (int64_t r = 0; r < rows; r++) {
+            for (int64_t i = 0; i < cols; i += BLOCK) {
+                merge(&m, block_moments(x + r * stride + i, 1, cols - i < BLOCK ? cols - i : BLOCK, stride));
+            }
+        }
+        return m;
+    }
+    int64_t step = cols > 0 ? BLOCK / cols : rows;
+    for (int64_t r = 0; r < rows; r += step) {
+        merge(&m, block_moments(x + r * stride, rows - r < step ? rows - r : step, cols, stride));
+    }
+    return m;
+}
+
+void TARE_K(norm_moments)(const tare_real *x, int64_t rows, int64_t cols, int64_t stride, double *mean, double *m2) {
+    moments m = all_moments(x, rows, cols, stride);
+    *mean = m.mean;
+    *m2 = m.m2;
+}
+
+/* ---- one scale and shift for a whole row ------------------------------------------------------------------------- */
+
+/* y = (x - k) a + b.  The last vector overlaps the one before, which does no harm: y is not x. */
+static inline void affine_row(const tare_real *restrict x, tare_real *restrict y, int64_t n, tare_real k, tare_real a,
+                              tare_real b) {
+    if (n < VL) {
+        for (int64_t i = 0; i < n; i++) { y[i] = (x[i] - k) * a + b; }
+        return;
+    }
+    for (int64_t i = 0; i + VL <= n; i += VL) { STORE(y + i) = (LOAD(x + i) - k) * a + b; }
+    STORE(y + n - VL) = (LOAD(x + n - VL) - k) * a + b;
+}
+
+void TARE_K(norm_affine)(const tare_real *x, tare_real *y, int64_t rows, int64_t cols, int64_t stride, tare_real k,
+                         tare_real a, tare_real b) {
+    for (int64_t r = 0; r < rows; r++) { affine_row(x + r * stride, y + r * stride, cols, k, a, b); }
+}
+
+/* ---- its backward ------------------------------------------------------------------------------------------------ */
+
+static void block_products(const tare_real *x, const tare_real *dy, int64_t rows, int64_t cols, int64_t stride,
+                           tare__norm_coef c, double *sum, double *dot) {
+    vec s0 = { 0 }, s1 = { 0 }, q0 = { 0 }, q1 = { 0 };
+    tare_real s = 0, q = 0;
+    for (int64_t r = 0; r < rows; r++) {
+        const tare_real *p = x + r * stride, *g = dy + r * stride;
+        int64_t i = 0;
+        for (; i + 2 * VL <= cols; i += 2 * VL) {
+            vec g0 = LOAD(g + i), g1 = LOAD(g + i + VL);
+            s0 += g0, q0 += g0 * ((LOAD(p + i) - c.k) * c.rstd + c.shift);
+            s1 += g1, q1 += g1 * ((LOAD(p + i + VL) - c.k) * c.rstd + c.shift);
+        }
+        for (; i + VL <= cols; i += VL) {
+            vec g0 = LOAD(g + i);
+            s0 += g0, q0 += g0 * ((LOAD(p + i) - c.k) * c.rstd + c.shift);
+        }
+        if (i < cols && cols >= VL) {
+            vec g1 = LOAD(g + cols - VL), h = g1 * ((LOAD(p + cols - VL) - c.k) * c.rstd + c.shift);
+            s1 += LAST_LANES(g1, cols - i), q1 += LAST_LANES(h, cols - i);
+        } else {
+            for (; i < cols; i++) { s += g[i], q += g[i] * ((p[i] - c.k) * c.rstd + c.shift); }
+        }
+    }
+    s0 += s1, q0 += q1;
+    *sum += (double)(lane_sum(&s0) + s);
+    *dot += (double)(lane_sum(&q0) + q);
+}
+
+/* sum = Sum dy, dot = Sum dy x-hat over rows x cols values. */
+void TARE_K(norm_products)(const tare_real *x, const tare_real *dy, int64_t rows, int64_t cols, int64_t stride,
+                           const tare__norm_coef *coef, double *sum, double *dot) {
+    tare__norm_coef c = *coef;
+    *sum = *dot = 0;
+    if (cols >= BLOCK) {
+        for (int64_t r = 0; r < rows; r++) {
+            for (int64_t i = 0; i < cols; i += BLOCK) {
+                int64_t n = cols - i < BLOCK ? cols - i : BLOCK;
+                block_products(x + r * stride + i, dy + r * stride + i, 1, n, stride, c, sum, dot);
+            }
+        }
+        return;
+    }
+    int64_t step = cols > 0 ? BLOCK / cols : rows;
+    for (int64_t r = 0; r < rows; r += step) {
+        int64_t n = rows - r < step ? rows - r : step;
+        block_products(x + r * stride, dy + r * stride, n, cols, stride, c, sum, dot);
+    }
+}
+
+/* dx = p dy + q x-hat + t, or the same added to dx. */
+static inline void gradient_row(const tare_real *restrict x, const tare_real *restrict dy, tare_real *restrict dx,
+                                int64_t n, tare__norm_coef c, tare_real p, tare_real q, tare_real t, bool add) {
+    int64_t i = 0;
+    if (add) {
+        for (; i + VL <= n; i += VL) {
+            STORE(dx + i) += LOAD(dy + i) * p + (((LOAD(x + i) - c.k) * c.rstd + c.shift) * q + t);
+        }
+        for (; i < n; i++) { dx[i] += dy[i] * p + (((x[i] - c.k) * c.rstd + c.shift) * q + t); }
+        return;
+    }
+    for (; i + VL <= n; i += VL) {
+        STORE(dx + i) = LOAD(dy + i) * p + (((LOAD(x + i) - c.k) * c.rstd + c.shift) * q + t);
+    }
+    if (i < n && n >= VL) {
+        i = n - VL;
+        STORE(dx + i) = LOAD(dy + i) * p + (((LOAD(x + i) - c.k) * c.rstd + c.shift) * q + t);
+    } else {
+        for (; i < n; i++) { dx[i] = dy[i] * p + (((x[i] - c.k) * c.rstd + c.shift) * q + t); }
+    }
+}
+
+void TARE_K(norm_gradient)(const tare_real *x, const tare_real *dy, tare_real *dx, int64_t rows, int64_t cols,
+                           int64_t stride, const tare__norm_coef *coef, tare_real p, tare_real q, tare_real t,
+                           bool add) {
+    for (int64_t r = 0; r < rows; r++) {
+        gradient_row(x + r * stride, dy + r * stride, dx + r * stride, cols, *coef, p, q, t, add);
+    }
+}

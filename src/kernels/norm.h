@@ -1,0 +1,26 @@
+/* norm.h - what the norm kernels and the norm ops agree on. */
+#ifndef TARE_KERNELS_NORM_H
+#define TARE_KERNELS_NORM_H
+
+#include <tare/core.h>
+
+/* tare__norm_stat - mean and 1 / sqrt(var + eps) of one set of values, as saved from forward to backward. */
+typedef struct tare__norm_stat {
+    double mean, rstd;
+} tare__norm_stat;
+
+/* tare__norm_coef - the same as what a loop needs: x-hat = (x - k) rstd + shift. k is the mean rounded, which x - k takes
+ * off without error where it matters, and shift carries the rest of it: a mean of 1e4 costs a deviation of 0.1 nothing. */
+typedef struct tare__norm_coef {
+    tare_real k, rstd, shift;
+} tare__norm_coef;
+
+static inline tare__norm_coef tare__norm_coef_of(tare__norm_stat s) {
+    tare_real k = (tare_real)s.mean;
+    return (tare__norm_coef){ .k = k, .rstd = (tare_real)s.rstd, .shift = (tare_real)(((double)k - s.mean) * s.rstd) };
+}
+
+/* A kernel over columns takes at most so many at a time. */
+enum { TARE__NORM_COLUMNS = 128 };
+
+#endif

@@ -1,0 +1,70 @@
+/* norm_vec.h - vectors for the norm kernels: one register wide, with whole-vector tails, and a scalar twin without them. */
+#ifndef TARE_NORM_VEC_H
+#define TARE_NORM_VEC_H
+
+#include "kernels.h"
+
+#include <string.h>
+
+#if defined(__GNUC__)
+
+#if defined(__AVX512F__)
+#define VEC_BYTES 64
+#elif defined(__AVX2__)
+#define VEC_BYTES 32
+#else
+#define VEC_BYTES 16
+#endif
+#ifdef TARE_F64
+typedef int64_t lane_int;
+#else
+typedef int32_t lane_int;
+#endif
+/* Aligned as their elements are, since rows start anywhere. */
+typedef tare_real vec __attribute__((vector_size(VEC_BYTES), aligned(sizeof(tare_real)), may_alias));
+typedef lane_int ivec __attribute__((vector_size(VEC_BYTES), aligned(sizeof(tare_real)), may_alias));
+enum { VL = VEC_BYTES / (int)sizeof(tare_real) };
+
+/* VL zeros, VL ones: read from `r` on it keeps the last r lanes. */
+static const lane_int tail_mask[2 * VL] = {
+#define ONES(n) [VL + (n)] = -1
+    ONES(0), ONES(1),
+#if VEC_BYTES > 16 || !defined(TARE_F64)
+    ONES(2), ONES(3),
+#endif
+#if VEC_BYTES > 32 || (VEC_BYTES > 16 && !defined(TARE_F64))
+    ONES(4), ONES(5), ONES(6),  ONES(7),
+#endif
+#if VEC_BYTES > 32 && !defined(TARE_F64)
+    ONES(8), ONES(9), ONES(10), ONES(11), ONES(12), ONES(13), ONES(14), ONES(15),
+#endif
+#undef ONES
+};
+/* v with all but its last r lanes 0: a row of n >= VL values ends in the vector at n - VL, of which the first lanes
+ * have been seen already. */
+#define LAST_LANES(v, r) ((vec)((ivec)(v) & *(const ivec *)(tail_mask + (r))))
+#define LANE(v, j)       ((v)[j])
+
+#else
+
+typedef tare_real vec;
+enum { VL = 1 };
+#define LAST_LANES(v, r) ((void)(r), (v))
+#define LANE(v, j)       ((void)(j), (v))
+
+#endif
+
+#define LOAD(p)  (*(const vec *)(p))
+#define STORE(p) (*(vec *)(p))
+
+/* The sum over a vector's lanes, in pairs. */
+static inline tare_real lane_sum(const vec *v) {
+    tare_real a[VL];
+    memcpy(a, v, sizeof a);
+    for (int half = VL / 2; half > 0; half /= 2) {
+        for (int j = 0; j < half; j++) { a[j] += a[j + half]; }
+    }
+    return a[0];
+}
+
+#endif
