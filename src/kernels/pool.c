@@ -186,52 +186,119 @@ void TARE_K(avg_pool_2x2_back)(const tare__pool *p, int64_t planes, const tare_r
 static inline int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* Outputs go in spans of a row, so that each offset in the window is one loop over neighbours. */
-enum { SPAN = 64 };
+/* The part of a window that lies inside the input: rows [r0, r1), columns [c0, c1). */
+typedef struct window {
+    int64_t r0, r1, c0, c1;
+} window;
 
-/* span_range - the outputs j of [*begin, *end) whose cell at column `offset` of the window, j stride + offset - pad, lies
- * inside the input. */
-static inline void span_range(const tare__pool *p, int64_t offset, int64_t *begin, int64_t *end) {
-    int64_t shift = p->pad_w - offset, room = p->w - 1 + shift;
-    if (shift > 0) { *begin = at_least(*begin, (shift + p->stride_w - 1) / p->stride_w); }
-    *end = room < 0 ? 0 : at_most(*end, room / p->stride_w + 1);
+static inline window window_at(const tare__pool *p, int64_t i, int64_t j) {
+    int64_t top = i * p->stride_h - p->pad_h, left = j * p->stride_w - p->pad_w;
+    return (window){ at_least(top, 0), at_most(top + p->kernel_h, p->h), at_least(left, 0),
+                     at_most(left + p->kernel_w, p->w) };
 }
 
-static void max_span(const tare__pool *p, const tare_real *x, int64_t i, int64_t j0, int64_t n, tare_real *y,
-                     int32_t *index) {
-    tare_real best[SPAN];
-    int32_t where[SPAN];
-    int64_t top = i * p->stride_h - p->pad_h, first = at_least(top, 0), last = at_most(top + p->kernel_h, p->h);
-    for (int64_t j = 0; j < n; j++) {
-        best[j] = -(tare_real)INFINITY;
-        where[j] = (int32_t)(first * p->w + at_least((j0 + j) * p->stride_w - p->pad_w, 0));
-    }
-    for (int64_t r = first; r < last; r++) {
-        for (int64_t s = 0; s < p->kernel_w; s++) {
-            int64_t begin = j0, end = j0 + n, shift = s - p->pad_w;
-            span_range(p, s, &begin, &end);
-            const tare_real *row = x + r * p->w;
-            TARE_SIMD
-            for (int64_t j = begin; j < end; j++) {
-                int64_t column = j * p->stride_w + shift;
-                tare_real v = row[column], old = best[j - j0];
-                bool better = (v > old) | (v != v);
-                best[j - j0] = better ? v : old;
-                where[j - j0] = better ? (int32_t)(r * p->w + column) : where[j - j0];
-            }
+/* The outputs [begin, end) of a row whose windows reach neither over the left nor the right edge. */
+typedef struct span {
+    int64_t begin, end;
+} span;
+
+static inline span inner_span(const tare__pool *p) {
+    int64_t begin = at_most((p->pad_w + p->stride_w - 1) / p->stride_w, p->ow), room = p->w + p->pad_w - p->kernel_w;
+    int64_t end = room < 0 ? 0 : at_most(room / p->stride_w + 1, p->ow);
+    return (span){ begin, at_least(begin, end) };
+}
+
+static void max_one(const tare__pool *p, const tare_real *x, int64_t i, int64_t j, tare_real *y, int32_t *index) {
+    window in = window_at(p, i, j);
+    int64_t where = in.r0 * p->w + in.c0;
+    tare_real best = x[where];
+    for (int64_t r = in.r0; r < in.r1; r++) {
+        for (int64_t c = in.c0; c < in.c1; c++) {
+            tare_real v = x[r * p->w + c];
+            if (v > best || isnan(v)) { best = v, where = r * p->w + c; }
         }
     }
-    memcpy(y, best, (size_t)n * sizeof *y);
-    if (index) { memcpy(index, where, (size_t)n * sizeof *index); }
+    *y = best;
+    if (index) { *index = (int32_t)where; }
+}
+
+static void avg_one(const tare__pool *p, const tare_real *x, int64_t i, int64_t j, tare_real count, tare_real *y) {
+    window in = window_at(p, i, j);
+    tare_real sum = 0;
+    for (int64_t r = in.r0; r < in.r1; r++) {
+        for (int64_t c = in.c0; c < in.c1; c++) { sum += x[r * p->w + c]; }
+    }
+    *y = sum / count;
+}
+
+#ifdef POOL_VECTORS
+/* LANES values, `stride` (1 or 2) apart, reading no further than the last of them. */
+#define LOAD_STRIDED(p, stride)                                                                                        \
+    ((stride) == 1 ? LOAD(p)                                                                                           \
+                   : (reals)__builtin_shufflevector(LOAD(p), LOAD((p) + LANES - 1), 0, 2, 4, 6, 9, 11, 13, 15))
+
+/* LANES neighbouring outputs, of which `first` is the left one, from windows that lie inside the rows of the input. */
+static inline __attribute__((always_inline)) void max_lanes(const tare__pool *p, const tare_real *x, int64_t i,
+                                                            int64_t first, int stride, tare_real *y, int32_t *index) {
+    static const lane_int ramp[LANES] = { 0, 1, 2, 3, 4, 5, 6, 7 };
+    window in = window_at(p, i, first);
+    reals best = LOAD_STRIDED(x + in.r0 * p->w + in.c0, stride);
+    masks lane = *(const masks *)ramp * stride, where = lane + (lane_int)(in.r0 * p->w + in.c0);
+    for (int64_t r = in.r0; r < in.r1; r++) {
+        for (int64_t c = in.c0; c < in.c1; c++) {
+            reals v = LOAD_STRIDED(x + r * p->w + c, stride);
+            masks better = (v > best) | (v != v), here = lane + (lane_int)(r * p->w + c);
+            best = SELECT(better, v, best);
+            where = (better & here) | (~better & where);
+        }
+    }
+    STORE(y) = best;
+    for (int l = 0; index && l < LANES; l++) { index[l] = (int32_t)where[l]; }
+}
+
+static inline __attribute__((always_inline)) void avg_lanes(const tare__pool *p, const tare_real *x, int64_t i,
+                                                            int64_t first, int stride, tare_real count, tare_real *y) {
+    window in = window_at(p, i, first);
+    reals sum = { 0 };
+    for (int64_t r = in.r0; r < in.r1; r++) {
+        for (int64_t c = in.c0; c < in.c1; c++) { sum += LOAD_STRIDED(x + r * p->w + c, stride); }
+    }
+    STORE(y) = sum / count;
+}
+#endif
+
+/* Can outputs [begin, end) of a row go LANES at a time? The last such group may overlap the one before. */
+static inline bool in_lanes(const tare__pool *p, span s) {
+#ifdef POOL_VECTORS
+    return p->stride_w <= 2 && s.end - s.begin >= LANES;
+#else
+    (void)p, (void)s;
+    return false;
+#endif
+}
+
+static void max_row(const tare__pool *p, span s, const tare_real *x, int64_t i, tare_real *y, int32_t *index) {
+    if (!in_lanes(p, s)) { s = (span){ 0, 0 }; }
+    for (int64_t j = 0; j < s.begin; j++) { max_one(p, x, i, j, y + j, index ? index + j : NULL); }
+#ifdef POOL_VECTORS
+    for (int64_t at = s.begin; at < s.end; at += LANES) {
+        int64_t j = at_most(at, s.end - LANES);
+        int32_t *to = index ? index + j : NULL;
+        if (p->stride_w == 1) {
+            max_lanes(p, x, i, j, 1, y + j, to);
+        } else {
+            max_lanes(p, x, i, j, 2, y + j, to);
+        }
+    }
+#endif
+    for (int64_t j = s.end; j < p->ow; j++) { max_one(p, x, i, j, y + j, index ? index + j : NULL); }
 }
 
 void TARE_K(max_pool)(const tare__pool *p, int64_t planes, const tare_real *x, tare_real *y, int32_t *index) {
+    span s = inner_span(p);
     for (int64_t row = 0; row < planes * p->oh; row++) {
-        const tare_real *plane = x + row / p->oh * p->h * p->w;
-        for (int64_t j = 0; j < p->ow; j += SPAN) {
-            int64_t at = row * p->ow + j;
-            max_span(p, plane, row % p->oh, j, at_most(SPAN, p->ow - j), y + at, index ? index + at : NULL);
-        }
+        int64_t at = row * p->ow;
+        max_row(p, s, x + row / p->oh * p->h * p->w, row % p->oh, y + at, index ? index + at : NULL);
     }
 }
 
@@ -244,71 +311,89 @@ void TARE_K(max_pool_back)(const tare__pool *p, int64_t planes, const tare_real 
     }
 }
 
-/* cells - how many cells of the window at output `i` count along one dimension: those inside the input, or those inside
- * the padded input. */
+/* How many cells of a window count along one dimension: those inside the input, or those inside the padded input. */
 static inline int64_t cells(int64_t i, int64_t size, int64_t kernel, int64_t stride, int64_t pad, bool exclude_pad) {
     int64_t begin = i * stride - pad, end = at_most(begin + kernel, size + pad);
     return exclude_pad ? at_most(end, size) - at_least(begin, 0) : end - begin;
 }
 
-/* divisors - the number of cells that outputs (i, j0 .. j0 + n) are averaged over. */
-static inline void divisors(const tare__pool *p, int64_t i, int64_t j0, int64_t n, tare_real *count) {
-    int64_t rows = cells(i, p->h, p->kernel_h, p->stride_h, p->pad_h, p->exclude_pad);
-    for (int64_t j = 0; j < n; j++) {
-        int64_t columns = cells(j0 + j, p->w, p->kernel_w, p->stride_w, p->pad_w, p->exclude_pad);
-        count[j] = (tare_real)(rows * columns);
-    }
+static inline int64_t rows_counted(const tare__pool *p, int64_t i) {
+    return cells(i, p->h, p->kernel_h, p->stride_h, p->pad_h, p->exclude_pad);
 }
 
-static void avg_span(const tare__pool *p, const tare_real *x, int64_t i, int64_t j0, int64_t n, tare_real *y) {
-    tare_real sum[SPAN] = { 0 }, count[SPAN];
-    int64_t top = i * p->stride_h - p->pad_h, last = at_most(top + p->kernel_h, p->h);
-    for (int64_t r = at_least(top, 0); r < last; r++) {
-        for (int64_t s = 0; s < p->kernel_w; s++) {
-            int64_t begin = j0, end = j0 + n;
-            span_range(p, s, &begin, &end);
-            const tare_real *row = x + r * p->w + s - p->pad_w;
-            TARE_SIMD
-            for (int64_t j = begin; j < end; j++) { sum[j - j0] += row[j * p->stride_w]; }
+/* What output j of a row is divided by, where `rows` rows count. */
+static inline tare_real divisor(const tare__pool *p, int64_t rows, int64_t j) {
+    return (tare_real)(rows * cells(j, p->w, p->kernel_w, p->stride_w, p->pad_w, p->exclude_pad));
+}
+
+static void avg_row(const tare__pool *p, span s, const tare_real *x, int64_t i, tare_real *y) {
+    int64_t rows = rows_counted(p, i);
+    if (!in_lanes(p, s)) { s = (span){ 0, 0 }; }
+    for (int64_t j = 0; j < s.begin; j++) { avg_one(p, x, i, j, divisor(p, rows, j), y + j); }
+#ifdef POOL_VECTORS
+    tare_real count = (tare_real)(rows * p->kernel_w);
+    for (int64_t at = s.begin; at < s.end; at += LANES) {
+        int64_t j = at_most(at, s.end - LANES);
+        if (p->stride_w == 1) {
+            avg_lanes(p, x, i, j, 1, count, y + j);
+        } else {
+            avg_lanes(p, x, i, j, 2, count, y + j);
         }
     }
-    divisors(p, i, j0, n, count);
-    for (int64_t j = 0; j < n; j++) { y[j] = sum[j] / count[j]; }
+#endif
+    for (int64_t j = s.end; j < p->ow; j++) { avg_one(p, x, i, j, divisor(p, rows, j), y + j); }
 }
 
 void TARE_K(avg_pool)(const tare__pool *p, int64_t planes, const tare_real *x, tare_real *y) {
+    span s = inner_span(p);
     for (int64_t row = 0; row < planes * p->oh; row++) {
-        const tare_real *plane = x + row / p->oh * p->h * p->w;
-        for (int64_t j = 0; j < p->ow; j += SPAN) {
-            avg_span(p, plane, row % p->oh, j, at_most(SPAN, p->ow - j), y + row * p->ow + j);
+        avg_row(p, s, x + row / p->oh * p->h * p->w, row % p->oh, y + row * p->ow);
+    }
+}
+
+/* Spread one output's gradient over its window. */
+static void avg_back_one(const tare__pool *p, tare_real g, int64_t i, int64_t j, tare_real *dx) {
+    window in = window_at(p, i, j);
+    for (int64_t r = in.r0; r < in.r1; r++) {
+        for (int64_t c = in.c0; c < in.c1; c++) { dx[r * p->w + c] += g; }
+    }
+}
+
+/* The same for n neighbours from windows inside the rows of the input, one cell of all windows at a time: neighbours then
+ * write to different places. */
+static void avg_back_many(const tare__pool *p, const tare_real *g, int64_t i, int64_t first, int64_t n, tare_real *dx) {
+    window in = window_at(p, i, first);
+    for (int64_t r = in.r0; r < in.r1; r++) {
+        for (int64_t c = in.c0; c < in.c1; c++) {
+            tare_real *to = dx + r * p->w + c;
+            if (p->stride_w == 1) {
+                TARE_SIMD
+                for (int64_t j = 0; j < n; j++) { to[j] += g[j]; }
+            } else {
+                for (int64_t j = 0; j < n; j++) { to[j * p->stride_w] += g[j]; }
+            }
         }
     }
 }
 
-static void avg_back_span(const tare__pool *p, const tare_real *dy, int64_t i, int64_t j0, int64_t n, tare_real *dx) {
-    tare_real g[SPAN];
-    int64_t top = i * p->stride_h - p->pad_h, last = at_most(top + p->kernel_h, p->h);
-    divisors(p, i, j0, n, g);
-    for (int64_t j = 0; j < n; j++) { g[j] = dy[j] / g[j]; }
-    for (int64_t r = at_least(top, 0); r < last; r++) {
-        for (int64_t s = 0; s < p->kernel_w; s++) {
-            int64_t begin = j0, end = j0 + n;
-            span_range(p, s, &begin, &end);
-            tare_real *row = dx + r * p->w + s - p->pad_w;
-            /* One cell of the window at a time: the outputs of this loop write to different places. */
-            TARE_SIMD
-            for (int64_t j = begin; j < end; j++) { row[j * p->stride_w] += g[j - j0]; }
-        }
+static void avg_back_row(const tare__pool *p, span s, const tare_real *dy, int64_t i, tare_real *dx) {
+    enum { MANY = 64 };
+    int64_t rows = rows_counted(p, i);
+    tare_real g[MANY], count = (tare_real)(rows * p->kernel_w);
+    for (int64_t j = 0; j < s.begin; j++) { avg_back_one(p, dy[j] / divisor(p, rows, j), i, j, dx); }
+    for (int64_t first = s.begin; first < s.end; first += MANY) {
+        int64_t n = at_most(s.end - first, MANY);
+        for (int64_t j = 0; j < n; j++) { g[j] = dy[first + j] / count; }
+        avg_back_many(p, g, i, first, n, dx);
     }
+    for (int64_t j = s.end; j < p->ow; j++) { avg_back_one(p, dy[j] / divisor(p, rows, j), i, j, dx); }
 }
 
 void TARE_K(avg_pool_back)(const tare__pool *p, int64_t planes, const tare_real *dy, tare_real *dx, bool add) {
     if (!add) { memset(dx, 0, (size_t)(planes * p->h * p->w) * sizeof *dx); }
+    span s = inner_span(p);
     for (int64_t row = 0; row < planes * p->oh; row++) {
-        tare_real *plane = dx + row / p->oh * p->h * p->w;
-        for (int64_t j = 0; j < p->ow; j += SPAN) {
-            avg_back_span(p, dy + row * p->ow + j, row % p->oh, j, at_most(SPAN, p->ow - j), plane);
-        }
+        avg_back_row(p, s, dy + row * p->ow, row % p->oh, dx + row / p->oh * p->h * p->w);
     }
 }
 
