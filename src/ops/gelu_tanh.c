@@ -1,0 +1,37 @@
+/* gelu_tanh.c - y = x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, GELU's tanh form. arXiv:1606.08415. */
+#include "activation.h"
+
+enum { WORK = 5 };
+
+static void forward(tare_node *n) { tare__activation_forward(n, tare__kernels()->gelu_tanh, 0, WORK); }
+static void backward(tare_node *n) { tare__activation_backward(n, tare__kernels()->gelu_tanh_back, 0, WORK); }
+
+static const tare_opcase cases[] = {
+    {
+        .name = "odd",
+        .in = { { 2, { 3, 7 } } },
+    },
+    {
+        .name = "scalar",
+        .in = { { 0, { 0 } } },
+    },
+    {
+        .name = "six_dims",
+        .in = { { 6, { 2, 1, 3, 2, 1, 2 } } },
+    },
+    { .name = "large", .in = { { 1, { 37 } } }, .fill = { { TARE_FILL_UNIFORM, -6, 6 } } },
+    { .name = NULL },
+};
+
+const tare_op tare_op_gelu_tanh = {
+    .name = "gelu_tanh",
+    .n_in = 1,
+    .flags = TARE_OP_FRESH,
+    .reads = TARE_READS_IN(0),
+    .check = tare__activation_check,
+    .forward = forward,
+    .backward = backward,
+    .cases = cases,
+};
+
+tare_tensor *tare_gelu_tanh(tare_tape *t, tare_tensor *x) { return tare_apply(t, &tare_op_gelu_tanh, &x, 1, NULL); }
