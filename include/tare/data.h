@@ -62,7 +62,7 @@ TARE_API tare_status tare_dataset_new(int64_t count, int64_t channels, int64_t h
 /* tare_dataset_custom - a data set over a copy of `source` (its `user` stays yours and must outlive the data set). */
 TARE_API tare_status tare_dataset_custom(const tare_data_source *source, tare_dataset **out);
 TARE_API void tare_dataset_free(tare_dataset *ds);
-/* tare_dataset_measure - set mean and std from the images (exact: integer histograms, then double). */
+/* tare_dataset_measure - set mean and std from the images (integer sums, then double). */
 TARE_API void tare_dataset_measure(tare_dataset *ds);
 
 typedef struct tare_data_opt {
@@ -123,11 +123,12 @@ typedef struct tare_augment {
 } tare_augment;
 
 typedef struct tare_loader_opt {
-    int64_t batch;         /* samples in a batch; 0 = 64 */
-    bool shuffle;          /* a new order every epoch */
-    bool drop_last;        /* drop a last batch that is not full */
-    bool avoid_single;     /* drop a last batch of ONE sample: BatchNorm in training has no variance there */
-    int64_t limit;         /* the first `limit` samples of a fixed permutation, the same for every seed; 0 = all */
+    int64_t batch;     /* samples in a batch; 0 = 64 */
+    bool shuffle;      /* a new order every epoch */
+    bool drop_last;    /* drop a last batch that is not full */
+    bool avoid_single; /* drop a last batch of ONE sample: BatchNorm in training has no variance there */
+    int64_t
+        limit; /* the first `limit` samples of a fixed permutation, the same for every seed; 0 (or too many) = all */
     uint64_t seed;         /* of order and augmentation */
     int64_t height, width; /* of x; 0 = the image's. Larger: black around it; smaller: its centre */
     int64_t channels;      /* of x; 0 = the image's. A grey image is repeated; other changes are refused */
@@ -156,7 +157,8 @@ typedef struct tare_loader_state {
 } tare_loader_state;
 
 /* tare_loader_new - batches over `ds`, which must outlive it. All memory is taken here: tare_loader_next allocates nothing.
- *   errors  TARE_EINVAL: batch or limit < 0, limit over the count, options that leave no batch, augmenting a custom source;
+ *   errors  TARE_EINVAL: a size < 0, options that leave no batch, a shift not below the image's size; for a custom
+ *           source: anything that needs an image;
  *           TARE_ESHAPE: channels that cannot be had;  TARE_ENOMEM */
 TARE_API tare_status tare_loader_new(const tare_dataset *ds, tare_loader_opt opt, tare_loader **out);
 TARE_API void tare_loader_free(tare_loader *loader);

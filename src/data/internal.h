@@ -58,4 +58,26 @@ tare_status tare__stb_decode(const char *path, const uint8_t *data, int size, in
 tare_status tare__folder_pair(const char *dir, tare_data_opt opt, bool *by_hash, tare_dataset **train,
                               tare_dataset **test);
 
+/* ---- augment.c ----------------------------------------------------------------------------------------------------- */
+
+/* tare__picture - how an image of bytes [channels,height,width] becomes numbers [out_channels,out_height,out_width]. */
+typedef struct tare__picture {
+    int64_t channels, height, width;
+    int64_t out_channels, out_height, out_width;
+    tare_real scale[TARE_DATA_CHANNELS], offset[TARE_DATA_CHANNELS]; /* number = scale * byte + offset */
+    tare_augment augment;
+} tare__picture;
+
+/* tare__window - output (y, x) is the image's (y + top, x + left), black outside; then mirrored if flip. */
+typedef struct tare__window {
+    int64_t top, left;
+    bool flip;
+} tare__window;
+
+tare_status tare__picture_init(tare__picture *p, const tare_dataset *ds, const tare_loader_opt *opt);
+tare__window tare__picture_centre(const tare__picture *p);
+/* tare__picture_draw - the window of an augmented sample, from its own generator. */
+tare__window tare__picture_draw(const tare__picture *p, tare_rng rng);
+void tare__picture_convert(const tare__picture *p, const uint8_t *image, tare__window window, tare_real *x);
+
 #endif
