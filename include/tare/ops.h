@@ -45,6 +45,11 @@ typedef struct tare_conv2d_opt {
 } tare_conv2d_opt;
 TARE_API tare_tensor *tare_conv2d(tare_tape *t, tare_tensor *x, tare_tensor *w, tare_tensor *b, tare_conv2d_opt opt);
 
+/* tare_embedding - rows of a table: y[i..., :] = w[index[i...], :]
+ *   w [rows, D];  index: as many as `shape` has elements, each in 0..rows-1 (copied);  returns [shape..., D]
+ *   errors  TARE_ESHAPE: w not a matrix, shape of more than 5 dimensions;  TARE_EINVAL: an index out of range */
+TARE_API tare_tensor *tare_embedding(tare_tape *t, tare_tensor *w, const int32_t *index, tare_shape shape);
+
 /* ---- pooling: x [N, C, H, W] ------------------------------------------------------------------------------------- */
 
 typedef struct tare_pool2d_opt {
