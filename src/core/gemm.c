@@ -6,8 +6,10 @@
 
 enum {
     ONE_CHUNK = 1 << 19, /* multiply-adds; less than this is not worth a second thread */
-    BIG_CHUNK = 1 << 22, /* multiply-adds per chunk of a large product */
-    MANY_CHUNKS = 8,     /* chunks until they reach that size */
+    MANY_CHUNKS = 64,    /* never more */
+    CHUNK_COST = 1000,   /* cycles to hand a chunk to a thread */
+    TURNED = 1 << 17,    /* numbers of V turned round at a time, on the stack */
+    TURNED_PANELS = 8,   /* most panels that are turned round before the product rather than within it */
     BLAS_TILE_M = 128,
     BLAS_TILE_N = 256,
 };
@@ -15,10 +17,13 @@ enum {
 typedef struct job {
     const tare__gemm_args *args;
     const tare__kernel_table *kernels;
-    tare__gemm_block block; /* the whole product */
+    tare__gemm_block block; /* the whole product, or the part of k at hand */
     int64_t rows, columns;  /* of a chunk, in the block's terms */
     int64_t per_row;        /* chunks side by side */
+    int64_t panel;          /* columns of a panel of V */
+    tare_real *turned;      /* V's panels, turned round */
     bool blas;
+    bool scale; /* beta is neither 0 nor 1, and C still to be multiplied with it */
 } job;
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -53,7 +58,7 @@ static void run_chunks(void *context, int64_t begin, int64_t end) {
             run_blas(w->args, i, j, b.rows, b.columns);
             continue;
         }
-        if (w->args->beta != 0 && w->args->beta != 1) {
+        if (w->scale) {
             if (b.r_columns) {
                 prepare(w->args, j, i, b.columns, b.rows);
             } else {
@@ -61,7 +66,7 @@ static void run_chunks(void *context, int64_t begin, int64_t end) {
             }
         }
         b.s += b.s_columns ? i : i * b.s_step;
-        b.v += b.v_columns ? j * b.v_step : j;
+        b.v += b.v_panel ? j / w->panel * b.v_panel : b.v_columns ? j * b.v_step : j;
         b.r += b.r_columns ? j * b.r_step + i : i * b.r_step + j;
         b.bias_row = b.bias_row ? b.bias_row + i : NULL;
         b.bias_column = b.bias_column ? b.bias_column + j : NULL;
@@ -69,48 +74,89 @@ static void run_chunks(void *context, int64_t begin, int64_t end) {
     }
 }
 
-/* Cycles per step of k, roughly, for `rows` on the scalar side: full vectors of `columns`, and turning V round. */
-static double side_cost(int64_t rows, int64_t columns, bool turn_v, int64_t chunks, int lanes) {
-    double multiply = (double)rows * (double)ceil_div(columns, lanes) / 2;
-    return multiply + (turn_v ? 8.0 : 2.0) * (double)columns * (double)chunks / lanes;
+/* Cycles of a block, roughly: full vectors multiplied at two a cycle, V turned round or copied, S copied, R turned. */
+static double block_cost(const tare__gemm_block *b, int64_t rows, int64_t columns, int lanes, bool turn_v) {
+    double vectors = (double)ceil_div(columns, lanes), k = (double)b->k;
+    double turn = turn_v ? 8 * vectors * k : 1 * vectors * k;
+    double copy = b->s_columns ? 0 : 2 * (double)rows * k / lanes;
+    double store = (b->r_columns ? 8 : 2) * (double)rows * vectors;
+    return (double)rows * vectors * k / 2 + turn + copy + store + CHUNK_COST;
 }
 
 static tare__gemm_block choose_sides(const tare__gemm_args *x, int lanes) {
     bool add = x->beta != 0;
-    tare__gemm_block plain = { x->m,       x->n, x->k,   x->a,  x->lda,   x->trans_a, x->b,        x->ldb,
-                               x->trans_b, x->c, x->ldc, false, x->alpha, add,        x->bias_row, x->bias_column };
-    tare__gemm_block swapped = { x->n,        x->m, x->k,   x->b, x->ldb,   !x->trans_b, x->a,           x->lda,
-                                 !x->trans_a, x->c, x->ldc, true, x->alpha, add,         x->bias_column, x->bias_row };
-    double turn_back = 0.5 * (double)x->m * (double)x->n / (double)x->k;
-    return side_cost(x->m, x->n, x->trans_b, 1, lanes) <= side_cost(x->n, x->m, !x->trans_a, 1, lanes) + turn_back
+    tare__gemm_block plain = { x->m, x->n, x->k,   x->a,  x->lda,   x->trans_a, x->b,        x->ldb,        x->trans_b,
+                               0,    x->c, x->ldc, false, x->alpha, add,        x->bias_row, x->bias_column };
+    tare__gemm_block swapped = { x->n,   x->m,           x->k,       x->b, x->ldb, !x->trans_b, x->a,
+                                 x->lda, !x->trans_a,    0,          x->c, x->ldc, true,        x->alpha,
+                                 add,    x->bias_column, x->bias_row };
+    return block_cost(&plain, x->m, x->n, lanes, x->trans_b) <= block_cost(&swapped, x->n, x->m, lanes, !x->trans_a)
                ? plain
                : swapped;
 }
 
-/* The cheapest way to cut rows and columns into at least `want` chunks. */
-static void choose_chunks(job *w, int64_t want, int lanes) {
+/* The cut into chunks that is quickest on two cores and on eight, both counted. */
+static void choose_chunks(job *w, int lanes, bool turn_v) {
     const tare__gemm_block *b = &w->block;
     double best = -1;
-    for (int64_t down = 1; down <= want; down *= 2) {
-        int64_t across = ceil_div(want, down);
-        int64_t rows = ceil_div(b->rows, down), columns = ceil_div(ceil_div(b->columns, across), 2 * lanes) * 2 * lanes;
-        int64_t chunks = ceil_div(b->rows, rows) * ceil_div(b->columns, columns);
-        /* The time of all chunks, and how evenly they can be shared out between two or more. */
-        double cost =
-            (double)chunks * side_cost(rows, columns, b->v_columns, 1, lanes) + (double)(across * b->rows) / 8;
-        if (chunks < want) { cost *= (double)want / (double)chunks; }
-        if (best < 0 || cost < best) {
-            best = cost;
-            w->rows = rows;
-            w->columns = columns;
+    for (int64_t down = 1; down <= MANY_CHUNKS; down *= 2) {
+        for (int64_t across = 1; across * down <= MANY_CHUNKS; across *= 2) {
+            int64_t rows = ceil_div(b->rows, down),
+                    columns = ceil_div(ceil_div(b->columns, across), 2 * lanes) * 2 * lanes;
+            int64_t chunks = ceil_div(b->rows, rows) * ceil_div(b->columns, columns);
+            double cost = block_cost(b, rows, smaller(columns, b->columns), lanes, turn_v) *
+                          (double)(ceil_div(chunks, 2) + 2 * ceil_div(chunks, 8));
+            if (best < 0 || cost < best) {
+                best = cost;
+                w->rows = rows;
+                w->columns = columns;
+            }
         }
     }
 }
 
-static int64_t chunks_wanted(double work) {
-    if (work < 2.0 * ONE_CHUNK) { return 1; }
-    if (work < (double)MANY_CHUNKS * BIG_CHUNK) { return smaller((int64_t)(work / ONE_CHUNK), MANY_CHUNKS); }
-    return smaller((int64_t)(work / BIG_CHUNK), 64);
+static void multiply(job *w) {
+    w->per_row = ceil_div(w->block.columns, w->columns);
+    tare_parallel_for(ceil_div(w->block.rows, w->rows) * w->per_row, 1, run_chunks, w);
+}
+
+static void turn_panels(void *context, int64_t begin, int64_t end) {
+    const job *w = context;
+    for (int64_t n = begin; n < end; n++) {
+        w->kernels->gemm_turn(&w->block, n * w->panel, w->turned + n * w->panel * w->block.k);
+    }
+}
+
+/* Several chunks meet the same columns of V: turn V round once for all of them, as much of k at a time as there is room. */
+static void multiply_turned(const job *all) {
+    _Alignas(64) tare_real turned[TURNED];
+    const int64_t k = all->block.k, panels = ceil_div(all->block.columns, all->panel);
+    const int64_t step = ceil_div(k, ceil_div(panels * all->panel * k, TURNED));
+    for (int64_t p = 0; p < k; p += step) {
+        job w = *all;
+        w.turned = turned;
+        w.block.k = smaller(step, k - p);
+        w.block.v += p;
+        tare_parallel_for(panels, 1, turn_panels, &w);
+        w.block.s += w.block.s_columns ? p * w.block.s_step : p;
+        w.block.v = turned;
+        w.block.v_columns = false;
+        w.block.v_panel = w.panel * w.block.k;
+        if (p > 0) {
+            w.block.add = true;
+            w.block.bias_row = w.block.bias_column = NULL;
+            w.scale = false;
+        }
+        multiply(&w);
+    }
+}
+
+static void multiply_blas(job *w, bool small) {
+    w->blas = true;
+    w->block = (tare__gemm_block){ .rows = w->args->m, .columns = w->args->n };
+    w->rows = small ? w->args->m : BLAS_TILE_M;
+    w->columns = small ? w->args->n : BLAS_TILE_N;
+    multiply(w);
 }
 
 void tare__gemm(const tare__gemm_args *x) {
@@ -119,21 +165,25 @@ void tare__gemm(const tare__gemm_args *x) {
         if (x->beta != 1) { prepare(x, 0, 0, x->m, x->n); }
         return;
     }
-    job w = { .args = x, .kernels = tare__kernels() };
+    job w = { .args = x, .kernels = tare__kernels(), .scale = x->beta != 0 && x->beta != 1 };
     double work = (double)x->m * (double)x->n * (double)x->k;
     int lanes = w.kernels->lanes;
     /* The narrow vectors of the baseline are ours only where calling OpenBLAS costs more than the product. */
-    w.blas = lanes * (int)sizeof(tare_real) == 16 && work > 32 * 32 * 32;
-    if (w.blas) {
-        w.block = (tare__gemm_block){ .rows = x->m, .columns = x->n };
-        w.rows = work < 2.0 * ONE_CHUNK ? x->m : BLAS_TILE_M;
-        w.columns = work < 2.0 * ONE_CHUNK ? x->n : BLAS_TILE_N;
-    } else {
-        w.block = choose_sides(x, lanes);
-        choose_chunks(&w, chunks_wanted(work), lanes);
+    if (lanes * (int)sizeof(tare_real) == 16 && work > 32 * 32 * 32) {
+        multiply_blas(&w, work < ONE_CHUNK);
+        return;
     }
-    w.per_row = ceil_div(w.block.columns, w.columns);
-    tare_parallel_for(ceil_div(w.block.rows, w.rows) * w.per_row, 1, run_chunks, &w);
+    w.block = choose_sides(x, lanes);
+    w.panel = 2 * lanes;
+    w.rows = w.block.rows;
+    w.columns = w.block.columns;
+    bool turn_once = w.block.v_columns && work >= ONE_CHUNK && ceil_div(w.block.columns, w.panel) <= TURNED_PANELS;
+    if (work >= ONE_CHUNK) { choose_chunks(&w, lanes, w.block.v_columns && !turn_once); }
+    if (turn_once && w.rows < w.block.rows) {
+        multiply_turned(&w);
+    } else {
+        multiply(&w);
+    }
 }
 
 void tare_gemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, tare_real alpha, const tare_real *a,

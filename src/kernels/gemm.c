@@ -12,7 +12,8 @@ enum {
     S_STEP = KC + 16,                  /* from row to row of a copied S: no power of two */
     S_ROWS = 168,                      /* most rows of S in one go: whole tiles for MR 14, 12 and 6 */
     COPY_PANELS = 4,                   /* copy S where at least so many panels of V will meet it */
-    COPY_ROWS = 64,                    /* copy V where at least so many rows of S will meet it */
+    PACK_ROWS = 64,                    /* copy V where at least so many rows of S will meet it */
+    PANELS = 8,                        /* most panels of V packed at once: they and the copied S fit L2 */
     BAD_STRIDE = 2048,                 /* bytes; rows a multiple of this apart fall into few cache sets */
     MR_FULL = (MR + VL - 1) / VL * VL, /* rows of a tile that can be turned round as whole squares */
 };
@@ -31,104 +32,140 @@ static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 /* Piece i of n things cut into `count` pieces as even as can be: [piece(i), piece(i+1)). */
 static int64_t piece(int64_t n, int64_t count, int64_t i) { return n / count * i + smaller(n % count, i); }
 
-/* Rows [i0, i0+rows) x columns [j0, j0+columns) of R from a finished tile, line by line as R lies. */
-static void tile_put(const tare__gemm_block *x, bool first, const tare_real *from, int64_t i0, int64_t rows, int64_t j0,
-                     int64_t columns) {
-    const tare_real *bias_line = first ? (x->r_columns ? x->bias_column : x->bias_row) : NULL;
-    const tare_real *bias_along = first ? (x->r_columns ? x->bias_row : x->bias_column) : NULL;
-    int64_t line0 = i0, lines = rows, along0 = j0, length = columns, step = NR;
-    tare_real turned[NR * MR_FULL];
-    if (x->r_columns) {
-        line0 = j0, lines = columns, along0 = i0, length = rows, step = MR_FULL;
-        for (int i = 0; i < MR_FULL; i += VL) {
-            for (int j = 0; j < NR; j += VL) {
-                transpose_square(from + i * NR + j, NR, VL, turned + j * MR_FULL + i, MR_FULL);
-            }
-        }
-        from = turned;
+/* r[0..length) = from, or += from: in powers of two, since most lines are shorter than a register is wide. */
+static ALWAYS_INLINE void put_line(tare_real *r, const tare_real *from, int64_t length, bool add) {
+    int64_t e = 0;
+#ifdef __GNUC__
+#define PUT_PART(n)                                                                                                    \
+    for (; e + (n) <= length; e += (n)) {                                                                              \
+        typedef tare_real part                                                                                         \
+            __attribute__((vector_size((n) * sizeof(tare_real)), aligned(sizeof(tare_real)), may_alias));              \
+        part sum = *(const part *)(from + e);                                                                          \
+        if (add) { sum += *(const part *)(r + e); }                                                                    \
+        *(part *)(r + e) = sum;                                                                                        \
     }
-    for (int64_t l = 0; l < lines; l++, from += step) {
-        tare_real *r = x->r + (line0 + l) * x->r_step + along0;
-        if (x->add || !first) {
-            for (int64_t e = 0; e < length; e++) { r[e] += from[e]; }
-        } else {
-            tare_real bias = bias_line ? bias_line[line0 + l] : 0;
-            for (int64_t e = 0; e < length; e++) { r[e] = from[e] + bias + (bias_along ? bias_along[along0 + e] : 0); }
-        }
-    }
+    PUT_PART(16)
+    PUT_PART(8)
+    PUT_PART(4)
+    PUT_PART(2)
+#undef PUT_PART
+#endif
+    for (; e < length; e++) { r[e] = add ? r[e] + from[e] : from[e]; }
 }
 
-/* V's panel of `columns` <= NR columns from j on and `k` rows from p on, as it lies or copied to `room`; its row step. */
-static const tare_real *panel_of(const tare__gemm_block *x, int64_t j, int64_t columns, int64_t p, int64_t k, bool copy,
-                                 tare_real *room, int64_t *step) {
-    int64_t width = columns > VL ? NR : VL;
-    *step = width;
-    if (x->v_columns) {
-        for (int64_t c = 0; c < width; c += VL) {
-            int64_t have = columns - c < VL ? columns - c : VL;
-            transpose_rows(x->v + (j + c) * x->v_step + p, x->v_step, have > 0 ? have : 0, k, room + c, width);
+/* A finished tile that does not lie in R as it was computed: turned round, or narrower than its vectors. */
+static void tile_put(const tare__gemm_block *x, bool add, const tare_real *from, int64_t i, int64_t rows, int64_t j,
+                     int64_t columns) {
+    if (!x->r_columns) {
+        for (int64_t l = 0; l < rows; l++) { put_line(x->r + (i + l) * x->r_step + j, from + l * NR, columns, add); }
+        return;
+    }
+    tare_real turned[NR * MR_FULL];
+    for (int r = 0; r < MR_FULL; r += VL) {
+        for (int c = 0; c < NR; c += VL) {
+            transpose_square(from + r * NR + c, NR, VL, turned + c * MR_FULL + r, MR_FULL);
         }
-        return room;
+    }
+    for (int64_t l = 0; l < columns; l++) { put_line(x->r + (j + l) * x->r_step + i, turned + l * MR_FULL, rows, add); }
+}
+
+/* V's columns [j, j+columns), columns <= NR, and rows [p, p+k), as a panel of its own: k rows of NR, zeros on the right. */
+static void pack_panel(const tare__gemm_block *x, int64_t j, int64_t columns, int64_t p, int64_t k, tare_real *to) {
+    if (x->v_columns) {
+        for (int64_t c = 0; c < NR; c += VL) {
+            int64_t have = columns - c > VL ? VL : columns - c;
+            if (have > 0) { transpose_rows(x->v + (j + c) * x->v_step + p, x->v_step, have, k, to + c, NR); }
+        }
+        return;
     }
     const tare_real *from = x->v + p * x->v_step + j;
-    if (columns == width && !copy) {
-        *step = x->v_step;
-        return from;
-    }
-    for (int64_t q = 0; q < k; q++, from += x->v_step) {
+    for (int64_t q = 0; q < k; q++, from += x->v_step, to += NR) {
         if (columns == NR) {
-            for (int c = 0; c < NR; c++) { room[q * NR + c] = from[c]; }
+            for (int v = 0; v < NV; v++) { vec_store(to + v * VL, vec_load(from + v * VL)); }
         } else {
-            for (int64_t c = 0; c < width; c++) { room[q * width + c] = c < columns ? from[c] : 0; }
+            for (int64_t c = 0; c < NR; c++) { to[c] = c < columns ? from[c] : 0; }
         }
     }
-    return room;
 }
 
-/* All tiles of rows [i0, i1) in one panel. `s` is S at (i0, p). */
+/* Where the tiles find the panel at column j, rows from p on. */
+static const tare_real *panel_of(const tare__gemm_block *x, int64_t j, int64_t p, int64_t k, bool pack, tare_real *room,
+                                 int64_t *step) {
+    int64_t columns = smaller(NR, x->columns - j);
+    *step = NR;
+    if (x->v_panel) { return x->v + j / NR * x->v_panel + p * NR; }
+    if (pack || (columns != NR && columns != VL)) {
+        pack_panel(x, j, columns, p, k, room);
+        return room;
+    }
+    *step = x->v_step;
+    return x->v + p * x->v_step + j;
+}
+
+/* All tiles of rows [i0, i1) in one panel. t.s is S at (i0, p). */
 static void run_panel(const tare__gemm_block *x, tile t, int64_t i0, int64_t i1, int64_t j, int64_t columns,
                       bool first) {
-    _Alignas(64) tare_real out[MR_FULL * NR];
+    _Alignas(64) tare_real out[MR_FULL * NR], bias[NR];
     const tare_real *s = t.s;
     int64_t count = (i1 - i0 + MR - 1) / MR;
-    bool direct = !x->r_columns && (columns == VL || columns == NR);
+    bool direct = !x->r_columns && (columns == VL || columns == NR), add = x->add || !first;
     t.alpha = x->alpha;
-    t.add = direct && (x->add || !first);
-    t.bias_column = direct && x->bias_column ? x->bias_column + j : NULL;
+    t.add = direct && add;
+    if (x->bias_column && first) {
+        for (int64_t c = 0; c < NR; c++) { bias[c] = c < columns ? x->bias_column[j + c] : 0; }
+        t.bias_column = bias;
+    }
     for (int64_t n = 0; n < count; n++) {
         int64_t i = piece(i1 - i0, count, n), rows = piece(i1 - i0, count, n + 1) - i;
         t.s = s + (x->s_columns ? i : i * t.s_step);
         t.c = direct ? x->r + (i0 + i) * x->r_step + j : out;
         t.c_step = direct ? x->r_step : NR;
-        t.bias_row = direct && x->bias_row ? x->bias_row + i0 + i : NULL;
+        t.bias_row = x->bias_row && first ? x->bias_row + i0 + i : NULL;
         tile_fns[rows - 1][x->s_columns][columns > VL](&t);
-        if (!direct) { tile_put(x, first, out, i0 + i, rows, j, columns); }
+        if (!direct) { tile_put(x, add, out, i0 + i, rows, j, columns); }
     }
 }
 
+/* Rows [i0, i1) of S from column p on, copied where that pays. */
+static void find_s(const tare__gemm_block *x, tile *t, int64_t i0, int64_t i1, int64_t p, bool copy, tare_real *room) {
+    t->s_step = x->s_step;
+    t->s = x->s + (x->s_columns ? p * x->s_step + i0 : i0 * x->s_step + p);
+    if (!copy) { return; }
+    for (int64_t i = 0; i < i1 - i0; i++) {
+        memcpy(room + i * S_STEP, t->s + i * x->s_step, (size_t)t->k * sizeof *room);
+    }
+    t->s = room;
+    t->s_step = S_STEP;
+}
+
 void TARE_K(gemm_block)(const tare__gemm_block *x) {
-    _Alignas(64) tare_real panel[KC * NR];
+    _Alignas(64) tare_real panels[PANELS * KC * NR];
     _Alignas(64) tare_real copy[S_ROWS * S_STEP];
     int64_t row_pieces = (x->rows + S_ROWS - 1) / S_ROWS, k_pieces = (x->k + KC - 1) / KC;
     bool copy_s = !x->s_columns &&
                   (x->columns > (COPY_PANELS - 1) * NR || x->s_step * (int64_t)sizeof(tare_real) % BAD_STRIDE == 0);
-    for (int64_t rp = 0; rp < row_pieces; rp++) {
-        int64_t i0 = piece(x->rows, row_pieces, rp), i1 = piece(x->rows, row_pieces, rp + 1);
+    bool pack = x->v_columns || x->rows >= PACK_ROWS;
+    for (int64_t j0 = 0; j0 < x->columns; j0 += PANELS * NR) {
+        int64_t j1 = smaller(j0 + PANELS * NR, x->columns);
         for (int64_t kp = 0; kp < k_pieces; kp++) {
-            int64_t p = piece(x->k, k_pieces, kp), k = piece(x->k, k_pieces, kp + 1) - p;
-            tile t = { .k = k, .s = x->s + (x->s_columns ? p * x->s_step + i0 : i0 * x->s_step + p) };
-            t.s_step = x->s_step;
-            if (copy_s) {
-                for (int64_t i = 0; i < i1 - i0; i++) {
-                    memcpy(copy + i * S_STEP, t.s + i * x->s_step, (size_t)k * sizeof *copy);
-                }
-                t.s = copy, t.s_step = S_STEP;
+            int64_t p = piece(x->k, k_pieces, kp), v_step[PANELS];
+            tile t = { .k = piece(x->k, k_pieces, kp + 1) - p };
+            const tare_real *v[PANELS];
+            for (int64_t j = j0, n = 0; j < j1; j += NR, n++) {
+                v[n] = panel_of(x, j, p, t.k, pack, panels + n * KC * NR, &v_step[n]);
             }
-            for (int64_t j = 0; j < x->columns; j += NR) {
-                int64_t columns = smaller(NR, x->columns - j);
-                t.v = panel_of(x, j, columns, p, k, i1 - i0 >= COPY_ROWS, panel, &t.v_step);
-                run_panel(x, t, i0, i1, j, columns, kp == 0);
+            for (int64_t rp = 0; rp < row_pieces; rp++) {
+                int64_t i0 = piece(x->rows, row_pieces, rp), i1 = piece(x->rows, row_pieces, rp + 1);
+                find_s(x, &t, i0, i1, p, copy_s, copy);
+                for (int64_t j = j0, n = 0; j < j1; j += NR, n++) {
+                    t.v = v[n], t.v_step = v_step[n];
+                    run_panel(x, t, i0, i1, j, smaller(NR, x->columns - j), kp == 0);
+                }
             }
         }
     }
+}
+
+void TARE_K(gemm_turn)(const tare__gemm_block *x, int64_t j, tare_real *to) {
+    pack_panel(x, j, smaller(NR, x->columns - j), 0, x->k, to);
 }

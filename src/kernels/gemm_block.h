@@ -14,7 +14,8 @@ typedef struct tare__gemm_block {
     bool s_columns; /* S lies column by column (row by row if false), s_step apart */
     const tare_real *v;
     int64_t v_step;
-    bool v_columns; /* V lies column by column: it is turned round on the way */
+    bool v_columns;  /* V lies column by column: it is turned round on the way */
+    int64_t v_panel; /* not 0: V lies in panels of two vectors' columns, so far apart (gemm_turn) */
     tare_real *r;
     int64_t r_step;
     bool r_columns; /* R lies column by column */

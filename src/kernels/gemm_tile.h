@@ -55,7 +55,7 @@ typedef struct tile {
     int64_t v_step;        /* from row to row, or */
     const int64_t *v_rows; /* where each row starts, not NULL where the tile was made with offsets */
     tare_real alpha;
-    bool add;                                /* c += alpha s v, else c = alpha s v + bias */
+    bool add;                                /* c += alpha s v, else c = alpha s v; plus bias */
     const tare_real *bias_row, *bias_column; /* one number per row or per column of the tile, or NULL */
     tare_real *c;
     int64_t c_step;
@@ -90,13 +90,9 @@ static ALWAYS_INLINE void vec_store(tare_real *p, vec x) { *(vec *)p = x; }
 
 static ALWAYS_INLINE void tile_end(const tile *t, tare_real *c, int row, int column, vec sum) {
     sum *= t->alpha;
-    if (t->add) {
-        sum += vec_load(c);
-    } else if (t->bias_column) {
-        sum += vec_load(t->bias_column + column * VL);
-    } else if (t->bias_row) {
-        sum += t->bias_row[row];
-    }
+    if (t->add) { sum += vec_load(c); }
+    if (t->bias_column) { sum += vec_load(t->bias_column + column * VL); }
+    if (t->bias_row) { sum += t->bias_row[row]; }
     vec_store(c, sum);
 }
 
