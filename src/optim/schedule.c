@@ -81,7 +81,7 @@ static tare_status parse_pair(tare_schedule *s, const char *text, size_t length)
     } else if (strcmp(pair, "gamma") == 0) {
         s->gamma = value;
     } else if (strcmp(pair, "warmup") == 0) {
-        if (value != floor(value) || value > 9e15) {
+        if (value != floor(value) || value > 0x1p53) {
             return tare_fail(TARE_EINVAL, "schedule: warmup is %g, expected a number of steps", value);
         }
         s->warmup = (int64_t)value;
