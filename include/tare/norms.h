@@ -38,11 +38,11 @@ extern "C" {
 typedef struct tare_batch_norm_opt {
     double eps;         /* 0: 1e-5 */
     double stat_update; /* 0: 0.1 */
-    int64_t
-        sub_batch;   /* take statistics over this many samples at a time; 0: the whole batch. The last may be smaller */
-    bool keep_stats; /* leave the running statistics as they are */
-    bool
-        use_stats; /* normalise with the running statistics in training too (frozen batch norm); eps as small as you like */
+    int64_t sub_batch;  /* take statistics over this many samples at a time; 0: all. The last set may be smaller */
+    bool cumulative;    /* stat_update is 1 / (number of sets so far): running statistics are the plain average */
+    int64_t seen;       /* cumulative: how many sets there were before */
+    bool keep_stats;    /* leave the running statistics as they are */
+    bool use_stats;     /* normalise with the running statistics in training too (frozen batch norm) */
 } tare_batch_norm_opt;
 TARE_API tare_tensor *tare_batch_norm(tare_tape *t, tare_tensor *x, tare_tensor *gamma, tare_tensor *beta,
                                       tare_tensor *running_mean, tare_tensor *running_var, tare_batch_norm_opt opt);
@@ -86,7 +86,7 @@ TARE_API tare_tensor *tare_instance_norm(tare_tape *t, tare_tensor *x, tare_tens
 
 /* ---- layers: parameters "weight" (gamma, 1) and "bias" (beta, 0), without weight decay ------------------------------- */
 
-/* tare_layer_batch_norm - buffers "running_mean" (0), "running_var" (1) and "num_batches_tracked" (0, a [1] tensor).
+/* tare_layer_batch_norm - buffers "running_mean" (0), "running_var" (1) and "num_batches_tracked" (0, a scalar).
  *   While the tare_params are frozen the statistics stay as they are; a frozen layer (opt.frozen) has its weight and bias as
  *   buffers too, never changes, and normalises with its statistics in training as well.
  *   errors (sticky)  TARE_EINVAL: channels < 1, eps < 0, stat_update outside [0, 1], frozen without statistics */

@@ -1,0 +1,192 @@
+/* group_norm.c - normalise each sample over groups of channels; the row arithmetic that instance norm shares. */
+#include "norm.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/* ---- rows: one per sample and group, `per` channels of `inner` values each -------------------------------------------- */
+
+typedef struct work {
+    int64_t groups, per, inner, rows;
+    double eps;
+    const tare_real *x, *gamma, *beta, *dy;
+    tare_real *y, *dx;
+    bool add;
+    tare__norm_stat *stats; /* [rows], NULL where no backward comes */
+    double *products;       /* [rows, per, 2]: sums of dy x-hat and dy */
+} work;
+
+static work work_of(const tare_node *n, int64_t groups) {
+    const tare_tensor *x = n->in[0];
+    tare__around a = tare__around_dim(x->shape, 1);
+    return (work){ .groups = groups,
+                   .per = a.size / groups,
+                   .inner = a.inner,
+                   .rows = a.outer * groups,
+                   .x = x->data,
+                   .gamma = tare__norm_data(n, 1),
+                   .beta = tare__norm_data(n, 2),
+                   .stats = n->saved };
+}
+
+void tare__group_prepare(tare_node *n, int64_t groups) {
+    tare__around a = tare__around_dim(n->in[0]->shape, 1);
+    n->shape = n->in[0]->shape;
+    n->saved_bytes = (size_t)(a.outer * groups) * sizeof(tare__norm_stat);
+    n->grad_scratch_bytes = (size_t)(a.outer * a.size) * 2 * sizeof(double);
+}
+
+static void forward_rows(void *context, int64_t begin, int64_t end) {
+    const work *w = context;
+    const tare__kernel_table *k = tare__kernels();
+    int64_t length = w->per * w->inner;
+    for (int64_t row = begin; row < end; row++) {
+        const tare_real *x = w->x + row * length;
+        tare_real *y = w->y + row * length;
+        double mean, m2;
+        k->norm_moments(x, 1, length, length, &mean, &m2);
+        tare__norm_stat stat = tare__norm_stat_of(mean, m2, length, w->eps);
+        if (w->stats) { w->stats[row] = stat; }
+        tare__norm_coef coef = tare__norm_coef_of(stat);
+        int64_t first = row % w->groups * w->per;
+        const tare_real *gamma = w->gamma ? w->gamma + first : NULL, *beta = w->beta ? w->beta + first : NULL;
+        if (w->inner == 1) {
+            k->norm_scale(x, y, w->per, &coef, gamma, beta);
+            continue;
+        }
+        for (int64_t c = 0; c < w->per; c++) {
+            tare_real g = gamma ? gamma[c] : 1, b = beta ? beta[c] : 0;
+            k->norm_affine(x + c * w->inner, y + c * w->inner, 1, w->inner, w->inner, coef.k, coef.rstd * g,
+                           coef.shift * g + b);
+        }
+    }
+}
+
+void tare__group_forward(tare_node *n, int64_t groups, double eps) {
+    work w = work_of(n, groups);
+    w.eps = tare__norm_eps(eps);
+    w.y = n->out->data;
+    tare_parallel_for(w.rows, tare__grain(2.0 * (double)(w.per * w.inner)), forward_rows, &w);
+}
+
+static void backward_rows(void *context, int64_t begin, int64_t end) {
+    const work *w = context;
+    const tare__kernel_table *k = tare__kernels();
+    int64_t length = w->per * w->inner;
+    for (int64_t row = begin; row < end; row++) {
+        const tare_real *x = w->x + row * length, *dy = w->dy + row * length;
+        const tare_real *gamma = w->gamma ? w->gamma + row % w->groups * w->per : NULL;
+        tare__norm_coef coef = tare__norm_coef_of(w->stats[row]);
+        double *products = w->products + row * w->per * 2, sum = 0, dot = 0;
+        for (int64_t c = 0; c < w->per; c++) {
+            double *p = products + 2 * c;
+            k->norm_products(x + c * w->inner, dy + c * w->inner, 1, w->inner, w->inner, &coef, &p[1], &p[0]);
+            double g = gamma ? (double)gamma[c] : 1;
+            dot += g * p[0];
+            sum += g * p[1];
+        }
+        if (!w->dx) { continue; }
+        tare__norm_back back = tare__norm_back_of(w->stats[row], sum, dot, length);
+        for (int64_t c = 0; c < w->per; c++) {
+            int64_t at = c * w->inner;
+            k->norm_gradient(x + at, dy + at, w->dx + row * length + at, 1, w->inner, w->inner, &coef,
+                             coef.rstd * (gamma ? gamma[c] : 1), back.q, back.t, w->add);
+        }
+    }
+}
+
+void tare__group_backward(tare_node *n, int64_t groups) {
+    work w = work_of(n, groups);
+    w.dy = n->out->grad;
+    w.dx = tare_grad(n, 0);
+    w.add = tare_grad_add(n, 0);
+    w.products = n->scratch;
+    tare_parallel_for(w.rows, tare__grain(4.0 * (double)(w.per * w.inner)), backward_rows, &w);
+
+    tare_real *dgamma = tare_grad(n, 1), *dbeta = tare_grad(n, 2);
+    int64_t channels = w.groups * w.per, samples = w.rows / w.groups;
+    for (int64_t c = 0; c < channels && (dgamma || dbeta); c++) {
+        double dot = 0, sum = 0;
+        for (int64_t s = 0; s < samples; s++) {
+            dot += w.products[(s * channels + c) * 2];
+            sum += w.products[(s * channels + c) * 2 + 1];
+        }
+        tare__norm_put(dgamma, dgamma && tare_grad_add(n, 1), c, dot);
+        tare__norm_put(dbeta, dbeta && tare_grad_add(n, 2), c, sum);
+    }
+}
+
+/* ---- the op ------------------------------------------------------------------------------------------------------ */
+
+static tare_status check_groups(tare_node *n, int64_t channels, int64_t groups) {
+    tare_shape_buf buf;
+    if (groups < 1) { return tare_node_fail(n, TARE_EINVAL, "groups is %" PRId64 ", must be 1 or more", groups); }
+    if (channels % groups == 0) { return TARE_OK; }
+    char divisors[128] = "";
+    size_t used = 0;
+    for (int64_t d = 1; d <= channels && used + 24 < sizeof divisors; d++) {
+        if (channels % d == 0) { used += (size_t)snprintf(divisors + used, sizeof divisors - used, " %" PRId64, d); }
+    }
+    return tare_node_fail(n, TARE_ESHAPE,
+                          "%" PRId64 " groups do not divide the %" PRId64 " channels of x %s; these do:%s", groups,
+                          channels, tare_shape_text(n->in[0]->shape, &buf), divisors);
+}
+
+static tare_status check(tare_node *n) {
+    const tare_group_norm_opt *opt = n->attr;
+    const tare_tensor *x = n->in[0];
+    tare_shape_buf buf;
+    if (x->shape.ndim < 2) {
+        return tare_node_fail(n, TARE_ESHAPE, "x %s must be [N,C,...]", tare_shape_text(x->shape, &buf));
+    }
+    int64_t channels = x->shape.dim[1];
+    tare__around a = tare__around_dim(x->shape, 1);
+    tare_status status = check_groups(n, channels, opt->groups);
+    if (!status) { status = tare__norm_check_eps(n, opt->eps); }
+    if (!status) { status = tare__norm_check_shape(n, 1, "gamma", TARE_SHAPE(channels)); }
+    if (!status) { status = tare__norm_check_shape(n, 2, "beta", TARE_SHAPE(channels)); }
+    if (!status) {
+        status = tare__norm_check_count(n, channels / opt->groups * a.inner, "sample and group", "use fewer groups");
+    }
+    if (!status) { tare__group_prepare(n, opt->groups); }
+    return status;
+}
+
+static void forward(tare_node *n) {
+    const tare_group_norm_opt *opt = n->attr;
+    tare__group_forward(n, opt->groups, opt->eps);
+}
+
+static void backward(tare_node *n) { tare__group_backward(n, ((const tare_group_norm_opt *)n->attr)->groups); }
+
+#define OPT(...)                                                                                                       \
+    &(const tare_group_norm_opt) { __VA_ARGS__ }
+static const tare_opcase cases[] = {
+    { .name = "images", .in = { { 4, { 2, 6, 3, 5 } }, { 1, { 6 } }, { 1, { 6 } } }, .attr = OPT(.groups = 3) },
+    { .name = "one_group",
+      .in = { { 3, { 3, 4, 17 } }, { 1, { 4 } }, { 1, { 4 } } },
+      .attr = OPT(.groups = 1, .eps = 0.1) },
+    { .name = "features", .in = { { 2, { 3, 34 } }, { 1, { 34 } }, { 1, { 34 } } }, .attr = OPT(.groups = 2) },
+    { .name = "plain", .in = { { 4, { 2, 4, 5, 5 } } }, .absent = 6, .attr = OPT(.groups = 2) },
+    { .name = "no_beta", .in = { { 4, { 1, 4, 1, 3 } }, { 1, { 4 } } }, .absent = 4, .attr = OPT(.groups = 2) },
+    { .name = "wide", .in = { { 4, { 2, 2, 23, 31 } }, { 1, { 2 } }, { 1, { 2 } } }, .attr = OPT(.groups = 2) },
+    { .name = NULL },
+};
+
+const tare_op tare_op_group_norm = {
+    .name = "group_norm",
+    .n_in = 3,
+    .n_optional = 2,
+    .attr_size = sizeof(tare_group_norm_opt),
+    .flags = TARE_OP_FRESH,
+    .reads = TARE_READS_IN(0) | TARE_READS_IN(1),
+    .check = check,
+    .forward = forward,
+    .backward = backward,
+    .cases = cases,
+};
+
+tare_tensor *tare_group_norm(tare_tape *t, tare_tensor *x, tare_tensor *gamma, tare_tensor *beta,
+                             tare_group_norm_opt opt) {
+    return x ? tare_apply(t, &tare_op_group_norm, (tare_tensor *[]){ x, gamma, beta }, 3, &opt) : NULL;
+}

@@ -1,0 +1,54 @@
+/* norm.h - what the normalisation ops share: checks, and the one way from moments to mean and rstd. */
+#ifndef TARE_OPS_NORM_H
+#define TARE_OPS_NORM_H
+
+#include <tare/norms.h>
+
+#include "../kernels/norm.h"
+#include "common.h"
+
+/* ---- checks ------------------------------------------------------------------------------------------------------ */
+
+/* tare__norm_check_count - one value has no variance: normalised it would be 0 whatever it is. `per` says of what ("channel"),
+ * `remedy` what the user can do. The only place where this is decided. */
+tare_status tare__norm_check_count(tare_node *n, int64_t count, const char *per, const char *remedy);
+/* Input i, if it is there, has this shape. */
+tare_status tare__norm_check_shape(tare_node *n, int i, const char *what, tare_shape shape);
+/* eps is 0 (the default) or more; and, where statistics are taken from data, the default makes it positive. */
+tare_status tare__norm_check_eps(tare_node *n, double eps);
+
+static inline double tare__norm_eps(double eps) { return eps > 0 ? eps : 1e-5; }
+
+/* ---- statistics -------------------------------------------------------------------------------------------------- */
+
+/* From the sum of squared deviations of `count` values: var is the biased variance. */
+tare__norm_stat tare__norm_stat_of(double mean, double m2, int64_t count, double eps);
+
+/* What backward subtracts: dx = p dy + q x-hat + t with p = rstd gamma, q = -rstd mean(g x-hat), t = -rstd mean(g) and
+ * g = dy gamma, where sum and dot are the sums of g and g x-hat over `count` values. */
+typedef struct tare__norm_back {
+    tare_real q, t;
+} tare__norm_back;
+tare__norm_back tare__norm_back_of(tare__norm_stat s, double sum, double dot, int64_t count);
+
+/* The gradient of gamma (input 1) or beta (input 2) takes `value` at index c. */
+static inline void tare__norm_put(tare_real *grad, bool add, int64_t c, double value) {
+    if (grad) { grad[c] = add ? grad[c] + (tare_real)value : (tare_real)value; }
+}
+
+static inline const tare_real *tare__norm_data(const tare_node *n, int i) { return n->in[i] ? n->in[i]->data : NULL; }
+
+/* ---- group norm, which instance norm is too ---------------------------------------------------------------------- */
+
+/* x [N,C,...] in `groups` groups; sizes and scratch are set, ranks and counts have been checked. */
+void tare__group_prepare(tare_node *n, int64_t groups);
+void tare__group_forward(tare_node *n, int64_t groups, double eps);
+void tare__group_backward(tare_node *n, int64_t groups);
+
+/* ---- layer norm over the channels of [N,C,...] (layer_norm_channels.c) ------------------------------------------------ */
+
+void tare__channels_prepare(tare_node *n);
+void tare__channels_forward(tare_node *n, double eps);
+void tare__channels_backward(tare_node *n);
+
+#endif
