@@ -2,10 +2,14 @@
  * error stays near one rounding whatever the length. */
 #include "kernels.h"
 
-enum { STRIP = 64, BLOCK = 8 * STRIP };
+enum { STRIP = 64, BLOCK = 8 * STRIP, SHORT = 16 };
 
 static inline double sum_row(int64_t n, const tare_real *x) {
     double sum = 0;
+    if (n < SHORT) {
+        for (int64_t j = 0; j < n; j++) { sum += (double)x[j]; }
+        return sum;
+    }
     int64_t i = 0;
     for (; i + BLOCK <= n; i += BLOCK) {
         const tare_real *p = x + i;

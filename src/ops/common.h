@@ -60,4 +60,25 @@ tare_status tare__broadcast_check(tare_node *n, tare_shape a, tare_shape b, tare
  * broadcasts to it: 0 where the tensor is repeated. */
 void tare__strides(tare_shape shape, tare_shape common, int64_t stride[TARE_MAX_DIMS]);
 
+/* ---- iteration spaces -------------------------------------------------------------------------------------------- */
+
+enum { TARE__WALKERS = 3 };
+
+/* tare__space - a block of indices that up to three tensors are walked by, each with strides of its own. It always has
+ * TARE_MAX_DIMS dimensions: those of size 1 are gone, neighbours that can be walked as one are merged, and dimensions of
+ * size 1 and stride 0 fill up the front. */
+typedef struct tare__space {
+    int64_t dim[TARE_MAX_DIMS];
+    int64_t stride[TARE__WALKERS][TARE_MAX_DIMS];
+} tare__space;
+
+/* tare__space_add - put a dimension behind the last one. */
+void tare__space_add(tare__space *s, int64_t dim, const int64_t stride[TARE__WALKERS]);
+/* tare__space_of - the dimensions of `shape`; stride[t][d] is tensor t's along dimension d. */
+tare__space tare__space_of(tare_shape shape, int64_t stride[TARE__WALKERS][TARE_MAX_DIMS]);
+/* tare__space_empty - no dimensions yet: one index, 0. */
+tare__space tare__space_empty(void);
+/* tare__space_seek - add to at[t] tensor t's offset of the flat index over the first `dims` dimensions. */
+void tare__space_seek(const tare__space *s, int dims, int64_t flat, int64_t at[TARE__WALKERS]);
+
 #endif
