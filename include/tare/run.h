@@ -80,8 +80,8 @@ TARE_API const char *tare_options_text(const tare_options *o);
 /* tare_options_given - did the command line name this option? */
 TARE_API bool tare_options_given(const tare_options *o, const char *name);
 
-/* tare_options_json - all values but local ones as one JSON object, the member `key` of the object open in `j`. */
-TARE_API void tare_options_json(const tare_options *o, tare_json *j, const char *key);
+/* tare_options_json - all values but local ones as one JSON object; tare_free it. NULL: TARE_ENOMEM. */
+TARE_API char *tare_options_json(const tare_options *o);
 /* tare_options_command - the command line that gives these values again, quoted for a shell; tare_free it. */
 TARE_API char *tare_options_command(const tare_options *o);
 /* tare_options_adopt - take the values that a run's config.json holds ("options" in the file at `path`) for whatever the
@@ -159,10 +159,16 @@ typedef struct tare_field {
 } tare_field;
 
 /* tare_run_log - append {"event":"epoch","loss":0.25,...}, on disk when it returns to the extent that write(2) promises.
- *     tare_run_log(run, "epoch", TARE_FIELDS({ "epoch", 3 }, { "loss", 0.25 }));
+ *     tare_run_log(run, "epoch", TARE_FIELDS(TARE_NUMBER("epoch", 3), TARE_NUMBER("loss", 0.25)));
  *   errors  TARE_EIO: the disk is full;  TARE_ENOMEM */
 TARE_API tare_status tare_run_log(tare_run *run, const char *event, const tare_field *fields);
 #define TARE_FIELDS(...) ((const tare_field[]){ __VA_ARGS__, { NULL, 0, NULL, NULL, 0 } })
+#define TARE_NUMBER(name, value)                                                                                       \
+    { name, (double)(value), NULL, NULL, 0 }
+#define TARE_TEXT(name, text)                                                                                          \
+    { name, 0, text, NULL, 0 }
+#define TARE_LIST(name, list, count)                                                                                   \
+    { name, 0, NULL, list, count }
 
 /* ---- progress ---------------------------------------------------------------------------------------------------- */
 
@@ -178,8 +184,9 @@ typedef struct tare_progress_opt {
 
 TARE_API tare_progress *tare_progress_new(tare_progress_opt opt); /* NULL: TARE_ENOMEM */
 TARE_API void tare_progress_free(tare_progress *p);               /* takes the line off the terminal */
-/* tare_progress_begin - a stretch of `count` units starts, with `done` of the run's total behind it. */
-TARE_API void tare_progress_begin(tare_progress *p, const char *title, int64_t done, int64_t count);
+/* tare_progress_begin - a stretch of `count` units starts, `from` of them done already (a resumed epoch), with `before` of
+ * the run's total behind it. */
+TARE_API void tare_progress_begin(tare_progress *p, const char *title, int64_t before, int64_t count, int64_t from);
 /* tare_progress_step - `n` more units; the text says how it goes ("loss 0.25  accuracy 91.3%"). Redraws at most 15 times
  * a second. */
 TARE_API void tare_progress_step(tare_progress *p, int64_t n, const char *format, ...) TARE_PRINTF(3, 4);
@@ -193,6 +200,23 @@ TARE_API bool tare_terminal_colour(FILE *stream);
 TARE_API int tare_terminal_width(FILE *stream);
 /* tare_clock - seconds on a clock that only goes forward. */
 TARE_API double tare_clock(void);
+
+/* ---- when a step goes wrong ------------------------------------------------------------------------------------------ */
+
+/* tare_guard - what a step changes before its update: buffers (running statistics), the tape's random stream, the loader's
+ * place. Keep it before each step; where the loss or the gradient comes out as NaN or Inf, restore it and either save, or run
+ * the very same step again under tare_tape_check_finite to learn where it began. */
+typedef struct tare_guard tare_guard;
+
+/* tape and loader may be NULL. NULL: TARE_ENOMEM. */
+TARE_API tare_guard *tare_guard_new(tare_params *ps, tare_tape *tape, tare_loader *loader);
+TARE_API void tare_guard_free(tare_guard *g);
+TARE_API void tare_guard_keep(tare_guard *g);
+/* tare_guard_restore - back to what was kept; gradients are zero, the tape is reset. */
+TARE_API tare_status tare_guard_restore(tare_guard *g);
+
+/* tare_params_check_finite - TARE_ENONFINITE, naming the first parameter or buffer that holds NaN or Inf. */
+TARE_API tare_status tare_params_check_finite(const tare_params *ps);
 
 /* ---- stopping ---------------------------------------------------------------------------------------------------- */
 

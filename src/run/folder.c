@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "json.h"
 #include "options.h"
 
 enum { PATHS = 4 };
@@ -18,7 +19,6 @@ struct tare_run {
     char *folder;
     int metrics; /* descriptor of metrics.jsonl, locked for this process */
     FILE *echo;
-    tare_json *line;
     char *path[PATHS]; /* what tare_run_path gave last */
     int next_path;
 };
@@ -99,17 +99,17 @@ static tare_status write_whole(const char *path, const char *text) {
 
 /* ---- config.json ------------------------------------------------------------------------------------------------- */
 
-static void add_machine(tare_json *j) {
+static void add_machine(tare__text *t) {
     tare_machine machine;
     tare_machine_get(&machine);
-    tare_json_open(j, "machine", '{');
-    tare_json_text(j, "cpu", machine.cpu);
-    tare_json_int(j, "cores", machine.cores);
-    tare_json_int(j, "threads", machine.threads);
-    tare_json_text(j, "isa", machine.isa);
-    tare_json_text(j, "blas", machine.blas);
-    tare_json_int(j, "memory", machine.memory);
-    tare_json_close(j);
+    tare__json_open(t, "machine", '{');
+    tare__json_string(t, "cpu", machine.cpu);
+    tare__json_int(t, "cores", machine.cores);
+    tare__json_int(t, "threads", machine.threads);
+    tare__json_string(t, "isa", machine.isa);
+    tare__json_string(t, "blas", machine.blas);
+    tare__json_int(t, "memory", machine.memory);
+    tare__json_close(t, '}');
 }
 
 static tare_status write_config(const char *folder, const tare_options *o) {
@@ -118,22 +118,19 @@ static tare_status write_config(const char *folder, const tare_options *o) {
     struct tm utc;
     strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&clock, &utc));
     char *path = join(folder, "config.json"), *command = tare_options_command(o);
-    tare_json *j = tare_json_new();
-    tare_status s = TARE_ENOMEM;
-    if (path && command && j) {
-        tare_json_open(j, NULL, '{');
-        tare_json_text(j, "program", o->name);
-        tare_json_text(j, "version", TARE_VERSION);
-        tare_json_int(j, "abi", TARE_ABI);
-        tare_json_text(j, "written", now);
-        tare_json_text(j, "command", command);
-        tare_options_json(o, j, "options");
-        add_machine(j);
-        tare_json_close(j);
-        const char *text = tare_json_string(j);
-        s = text ? write_whole(path, text) : tare_fail(TARE_ENOMEM, "out of memory: config.json");
-    }
-    tare_json_free(j);
+    tare__text t = { .failed = !command };
+    tare__json_open(&t, NULL, '{');
+    tare__json_string(&t, "program", o->name);
+    tare__json_string(&t, "version", TARE_VERSION);
+    tare__json_int(&t, "abi", TARE_ABI);
+    tare__json_string(&t, "written", now);
+    tare__json_string(&t, "command", command);
+    tare__options_json(o, &t, "options");
+    add_machine(&t);
+    tare__json_close(&t, '}');
+    char *text = tare__text_take(&t);
+    tare_status s = path && text ? write_whole(path, text) : tare_fail(TARE_ENOMEM, "out of memory: config.json");
+    tare_free(text);
     tare_free(command);
     tare_free(path);
     return s;
@@ -207,10 +204,9 @@ tare_status tare_run_open(tare_run **out, const tare_options *o, const tare_run_
     tare_run *run = tare_calloc(1, sizeof *run);
     if (!run) { return TARE_ENOMEM; }
     run->metrics = -1;
-    run->line = tare_json_new();
     const char *wanted = opt->resume ? opt->resume : opt->out;
     run->folder = wanted ? tare_strdup(wanted) : default_folder(o->name, hint);
-    tare_status s = run->folder && run->line ? prepare_folder(run->folder, opt) : TARE_ENOMEM;
+    tare_status s = run->folder ? prepare_folder(run->folder, opt) : TARE_ENOMEM;
     if (s == TARE_OK) { s = open_metrics(run); }
     if (s == TARE_OK) {
         mend_last_line(run->metrics);
@@ -228,7 +224,6 @@ void tare_run_close(tare_run *run) {
     if (!run) { return; }
     if (run->metrics >= 0) { close(run->metrics); }
     for (int i = 0; i < PATHS; i++) { tare_free(run->path[i]); }
-    tare_json_free(run->line);
     tare_free(run->folder);
     tare_free(run);
 }
@@ -258,30 +253,29 @@ static tare_status append(int metrics, const char *text, size_t size) {
     return TARE_OK;
 }
 
-tare_status tare_run_log(tare_run *run, const char *event, const tare_field *fields) {
-    tare_json *j = run->line;
-    tare_json_clear(j);
-    tare_json_open(j, NULL, '{');
-    tare_json_text(j, "event", event);
-    for (const tare_field *f = fields; f->name; f++) {
-        if (f->text) {
-            tare_json_text(j, f->name, f->text);
-        } else if (f->list) {
-            tare_json_open(j, f->name, '[');
-            for (int64_t i = 0; i < f->count; i++) { tare_json_double(j, NULL, f->list[i]); }
-            tare_json_close(j);
-        } else {
-            tare_json_double(j, f->name, f->number);
-        }
+static void add_field(tare__text *t, const tare_field *f) {
+    if (f->text) {
+        tare__json_string(t, f->name, f->text);
+    } else if (f->list) {
+        tare__json_open(t, f->name, '[');
+        for (int64_t i = 0; i < f->count; i++) { tare__json_number(t, NULL, f->list[i]); }
+        tare__json_close(t, ']');
+    } else {
+        tare__json_number(t, f->name, f->number);
     }
-    tare_json_close(j);
-    const char *text = tare_json_string(j);
-    if (!text) { return tare_fail(TARE_ENOMEM, "out of memory: an event of metrics.jsonl"); }
-    tare__text line = { 0 };
-    tare__text_format(&line, "%s\n", text);
-    if (line.failed) { return TARE_ENOMEM; }
-    tare_status s = append(run->metrics, line.data, line.size);
-    if (run->echo && (fputs(line.data, run->echo) < 0 || fflush(run->echo) != 0)) { tare_stop_ask(SIGPIPE); }
-    tare_free(line.data);
+}
+
+tare_status tare_run_log(tare_run *run, const char *event, const tare_field *fields) {
+    tare__text t = { 0 };
+    tare__json_open(&t, NULL, '{');
+    tare__json_string(&t, "event", event);
+    for (const tare_field *f = fields; f->name; f++) { add_field(&t, f); }
+    tare__text_add(&t, "}\n");
+    size_t size = t.size;
+    char *line = tare__text_take(&t);
+    if (!line) { return tare_fail(TARE_ENOMEM, "out of memory: an event of metrics.jsonl"); }
+    tare_status s = append(run->metrics, line, size);
+    if (run->echo && (fputs(line, run->echo) < 0 || fflush(run->echo) != 0)) { tare_stop_ask(SIGPIPE); }
+    tare_free(line);
     return s;
 }

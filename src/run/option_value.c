@@ -6,7 +6,7 @@
 #include <string.h>
 #include <tare/norms.h>
 
-static void *place(const tare__option *e) { return e->values + e->row->at; }
+static void *place(const tare__option_entry *e) { return e->values + e->row->at; }
 
 static bool has_range(const tare_option *row) { return row->min != 0 || row->max != 0; }
 
@@ -25,13 +25,13 @@ static const char *allowed(const tare_option *row, char *buffer, size_t size) {
     return buffer;
 }
 
-static tare_status refuse(const tare__option *e, const char *text, const char *source) {
+static tare_status refuse(const tare__option_entry *e, const char *text, const char *source) {
     char buffer[128];
     return tare_fail(TARE_EINVAL, "%s%s: \"%s\" is not allowed; it takes %s", source, e->row->name, text,
                      allowed(e->row, buffer, sizeof buffer));
 }
 
-static tare_status set_number(tare__option *e, const char *text, const char *source) {
+static tare_status set_number(tare__option_entry *e, const char *text, const char *source) {
     const tare_option *row = e->row;
     double x;
     if (!tare__number_parse(text, &x) || (has_range(row) && (x < row->min || x > row->max))) {
@@ -46,7 +46,7 @@ static tare_status set_number(tare__option *e, const char *text, const char *sou
     return TARE_OK;
 }
 
-static tare_status set_flag(tare__option *e, const char *text, const char *source) {
+static tare_status set_flag(tare__option_entry *e, const char *text, const char *source) {
     bool yes = strcmp(text, "yes") == 0 || strcmp(text, "true") == 0;
     if (!yes && strcmp(text, "no") != 0 && strcmp(text, "false") != 0) {
         return tare_fail(TARE_EINVAL, "%s%s: \"%s\" is not allowed; it takes yes or no", source, e->row->name, text);
@@ -75,7 +75,7 @@ static tare_status check_choice(const tare_option *row, const char *text, const 
                      near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
-static tare_status set_string(tare__option *e, const char *text, const char *source) {
+static tare_status set_string(tare__option_entry *e, const char *text, const char *source) {
     if (!*text) { return tare_fail(TARE_EINVAL, "%s%s needs a value", source, e->row->name); }
     if (e->row->kind == TARE_OPTION_CHOICE) {
         tare_status s = check_choice(e->row, text, source);
@@ -92,7 +92,7 @@ static tare_status set_string(tare__option *e, const char *text, const char *sou
     return TARE_OK;
 }
 
-tare_status tare__option_set(tare__option *e, const char *text, const char *source) {
+tare_status tare__option_set(tare__option_entry *e, const char *text, const char *source) {
     switch (e->row->kind) {
     case TARE_OPTION_FLAG: return set_flag(e, text, source);
     case TARE_OPTION_INT:
@@ -106,7 +106,7 @@ tare_status tare__option_set(tare__option *e, const char *text, const char *sour
     return tare_fail(TARE_EINVAL, "%s%s takes no value", source, e->row->name);
 }
 
-tare_status tare__option_set_files(tare__option *e, int64_t count, const char *const *name) {
+tare_status tare__option_set_files(tare__option_entry *e, int64_t count, const char *const *name) {
     size_t table = (size_t)(count + 1) * sizeof(char *), bytes = table;
     for (int64_t i = 0; i < count; i++) { bytes += strlen(name[i]) + 1; }
     const char **list = tare_malloc(bytes);
@@ -124,7 +124,7 @@ tare_status tare__option_set_files(tare__option *e, int64_t count, const char *c
     return TARE_OK;
 }
 
-void tare__option_text(const tare__option *e, tare__text *t) {
+void tare__option_text(const tare__option_entry *e, tare__text *t) {
     const void *value = place(e);
     switch (e->row->kind) {
     case TARE_OPTION_FLAG: tare__text_add(t, *(const bool *)value ? "yes" : "no"); break;
@@ -140,10 +140,10 @@ void tare__option_text(const tare__option *e, tare__text *t) {
     }
 }
 
-bool tare__option_is_null(const tare__option *e) {
+bool tare__option_is_null(const tare__option_entry *e) {
     bool text =
         e->row->kind == TARE_OPTION_STRING || e->row->kind == TARE_OPTION_CHOICE || e->row->kind == TARE_OPTION_NORM;
     return text && !*(const char *const *)place(e);
 }
 
-const tare_files *tare__option_files(const tare__option *e) { return place(e); }
+const tare_files *tare__option_files(const tare__option_entry *e) { return place(e); }

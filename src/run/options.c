@@ -21,17 +21,17 @@ void tare_options_free(tare_options *o) {
     tare_free(o);
 }
 
-tare__option *tare__option_find(const tare_options *o, const char *name, size_t n) {
+tare__option_entry *tare__option_find(const tare_options *o, const char *name, size_t n) {
     for (int i = 0; i < o->count; i++) {
         const tare_option *row = o->option[i].row;
         if (row->kind != TARE_OPTION_GROUP && strlen(row->name) == n && strncmp(row->name, name, n) == 0) {
-            return (tare__option *)&o->option[i];
+            return (tare__option_entry *)&o->option[i];
         }
     }
     return NULL;
 }
 
-static tare_status set_fallback(tare__option *e, const char *fallback) {
+static tare_status set_fallback(tare__option_entry *e, const char *fallback) {
     e->fallback = fallback;
     if (!fallback) { return TARE_OK; }
     return tare__option_set(e, fallback, "default of --");
@@ -43,8 +43,8 @@ tare_status tare_options_add(tare_options *o, const tare_option *table, void *va
         if (row->kind != TARE_OPTION_GROUP && tare__option_find(o, row->name, strlen(row->name))) {
             return tare_fail(TARE_EEXIST, "option --%s is there already", row->name);
         }
-        tare__option *e = &o->option[o->count++];
-        *e = (tare__option){ .row = row, .values = values };
+        tare__option_entry *e = &o->option[o->count++];
+        *e = (tare__option_entry){ .row = row, .values = values };
         tare_status s = row->kind == TARE_OPTION_GROUP ? TARE_OK : set_fallback(e, row->fallback);
         if (s != TARE_OK) { return s; }
     }
@@ -52,7 +52,7 @@ tare_status tare_options_add(tare_options *o, const tare_option *table, void *va
 }
 
 tare_status tare_options_default(tare_options *o, const char *name, const char *text) {
-    tare__option *e = tare__option_find(o, name, strlen(name));
+    tare__option_entry *e = tare__option_find(o, name, strlen(name));
     if (!e) { return tare_fail(TARE_ENOENT, "no option --%s", name); }
     return set_fallback(e, text);
 }
@@ -90,7 +90,7 @@ static tare_status ask_text(tare_options *o, const char *which) {
 }
 
 /* The words from argv[*i] on that belong to a list of files; leaves *i at the last of them. */
-static tare_status take_files(tare__option *e, int argc, char **argv, int *i) {
+static tare_status take_files(tare__option_entry *e, int argc, char **argv, int *i) {
     int first = *i + 1, last = *i;
     while (last + 1 < argc && strncmp(argv[last + 1], "--", 2) != 0) { last++; }
     if (last < first) { return tare_fail(TARE_EINVAL, "--%s needs one %s at least", e->row->name, e->row->what); }
@@ -100,7 +100,7 @@ static tare_status take_files(tare__option *e, int argc, char **argv, int *i) {
 }
 
 static tare_status take_words(tare_options *o, int argc, char **argv, int *i) {
-    tare__option *e = tare__option_find(o, "", 0);
+    tare__option_entry *e = tare__option_find(o, "", 0);
     if (!e) { return tare_fail(TARE_EINVAL, "unexpected word \"%s\" (options begin with --)", argv[*i]); }
     if (e->given) { return tare_fail(TARE_EINVAL, "\"%s\" stands apart from the other %s", argv[*i], e->row->what); }
     --*i;
@@ -111,7 +111,7 @@ static tare_status take_option(tare_options *o, int argc, char **argv, int *i) {
     const char *name = argv[*i] + 2;
     size_t n = strcspn(name, "=");
     const char *value = name[n] ? name + n + 1 : NULL;
-    tare__option *e = n > 0 ? tare__option_find(o, name, n) : NULL;
+    tare__option_entry *e = n > 0 ? tare__option_find(o, name, n) : NULL;
     if (!e) { return unknown(o, argv[*i], name, n); }
     if (e->row->kind == TARE_OPTION_FILES && !value) { return take_files(e, argc, argv, i); }
     if (e->row->kind == TARE_OPTION_FLAG && !value) { value = "yes"; }
@@ -145,6 +145,6 @@ tare_status tare_options_parse(tare_options *o, int argc, char **argv) {
 const char *tare_options_text(const tare_options *o) { return o->text; }
 
 bool tare_options_given(const tare_options *o, const char *name) {
-    const tare__option *e = tare__option_find(o, name, strlen(name));
+    const tare__option_entry *e = tare__option_find(o, name, strlen(name));
     return e && e->given;
 }

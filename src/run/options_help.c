@@ -14,7 +14,7 @@ static void head(tare__text *t, const tare_option *row) {
                       row->kind == TARE_OPTION_FILES ? "..." : "");
 }
 
-static void sentence(tare__text *t, const tare__option *e) {
+static void sentence(tare__text *t, const tare__option_entry *e) {
     const tare_option *row = e->row;
     tare__text_add(t, row->help);
     if (row->kind == TARE_OPTION_CHOICE) {
@@ -50,7 +50,7 @@ static void wrap(tare__text *t, const char *text, size_t at, size_t indent) {
     tare__text_add(t, "\n");
 }
 
-static void add_option(tare__text *t, const tare__option *e) {
+static void add_option(tare__text *t, const tare__option_entry *e) {
     tare__text left = { 0 }, right = { 0 };
     head(&left, e->row);
     sentence(&right, e);

@@ -1,4 +1,5 @@
 /* options_json.c - options and config.json: all values as JSON, as a command line, and back from a run's folder. */
+#include "json.h"
 #include "options.h"
 
 #include <cjson/cJSON.h>
@@ -6,40 +7,46 @@
 
 /* ---- out --------------------------------------------------------------------------------------------------------- */
 
-static bool is_saved(const tare__option *e) {
+static bool is_saved(const tare__option_entry *e) {
     return e->row->kind != TARE_OPTION_GROUP && !(e->row->flags & TARE_OPTION_LOCAL);
 }
 
-static void add_member(tare_json *j, const tare__option *e) {
+static void add_member(tare__text *t, const tare__option_entry *e) {
     const char *key = e->row->name;
     const void *value = e->values + e->row->at;
     switch (e->row->kind) {
-    case TARE_OPTION_FLAG: tare_json_bool(j, key, *(const bool *)value); break;
-    case TARE_OPTION_INT: tare_json_int(j, key, *(const int64_t *)value); break;
-    case TARE_OPTION_REAL: tare_json_double(j, key, *(const double *)value); break;
+    case TARE_OPTION_FLAG: tare__json_bool(t, key, *(const bool *)value); break;
+    case TARE_OPTION_INT: tare__json_int(t, key, *(const int64_t *)value); break;
+    case TARE_OPTION_REAL: tare__json_number(t, key, *(const double *)value); break;
     case TARE_OPTION_STRING:
     case TARE_OPTION_CHOICE:
-    case TARE_OPTION_NORM: tare_json_text(j, key, *(const char *const *)value); break;
+    case TARE_OPTION_NORM: tare__json_string(t, key, *(const char *const *)value); break;
     case TARE_OPTION_FILES:
-        tare_json_open(j, key, '[');
+        tare__json_open(t, key, '[');
         for (int64_t i = 0; i < tare__option_files(e)->count; i++) {
-            tare_json_text(j, NULL, tare__option_files(e)->name[i]);
+            tare__json_string(t, NULL, tare__option_files(e)->name[i]);
         }
-        tare_json_close(j);
+        tare__json_close(t, ']');
         break;
     case TARE_OPTION_GROUP: break;
     }
 }
 
-void tare_options_json(const tare_options *o, tare_json *j, const char *key) {
-    tare_json_open(j, key, '{');
+void tare__options_json(const tare_options *o, tare__text *t, const char *key) {
+    tare__json_open(t, key, '{');
     for (int i = 0; i < o->count; i++) {
-        if (is_saved(&o->option[i])) { add_member(j, &o->option[i]); }
+        if (is_saved(&o->option[i])) { add_member(t, &o->option[i]); }
     }
-    tare_json_close(j);
+    tare__json_close(t, '}');
 }
 
-static void add_word(tare__text *t, const tare__option *e) {
+char *tare_options_json(const tare_options *o) {
+    tare__text t = { 0 };
+    tare__options_json(o, &t, NULL);
+    return tare__text_take(&t);
+}
+
+static void add_word(tare__text *t, const tare__option_entry *e) {
     tare__text value = { 0 };
     tare__option_text(e, &value);
     char *text = tare__text_take(&value);
@@ -55,7 +62,7 @@ char *tare_options_command(const tare_options *o) {
     tare__text t = { 0 };
     tare__text_format(&t, "tare %s", o->name);
     for (int i = 0; i < o->count; i++) {
-        const tare__option *e = &o->option[i];
+        const tare__option_entry *e = &o->option[i];
         if (!is_saved(e)) { continue; }
         if (e->row->kind != TARE_OPTION_FILES) {
             bool unset_flag = e->row->kind == TARE_OPTION_FLAG && !*(const bool *)(e->values + e->row->at);
@@ -108,7 +115,7 @@ static bool member_text(const cJSON *member, tare__text *t) {
     return true;
 }
 
-static tare_status adopt_files(tare__option *e, const cJSON *member, const char *path) {
+static tare_status adopt_files(tare__option_entry *e, const cJSON *member, const char *path) {
     const char *name[256];
     int64_t count = 0;
     const cJSON *item;
@@ -122,7 +129,7 @@ static tare_status adopt_files(tare__option *e, const cJSON *member, const char 
 }
 
 /* The command line gave the option: that must be allowed, or say the same. */
-static tare_status check_given(const tare__option *e, const char *stored, const char *path, unsigned may) {
+static tare_status check_given(const tare__option_entry *e, const char *stored, const char *path, unsigned may) {
     if (e->row->flags & may) { return TARE_OK; }
     tare__text value = { 0 };
     tare__option_text(e, &value);
@@ -135,7 +142,7 @@ static tare_status check_given(const tare__option *e, const char *stored, const 
                      path, stored);
 }
 
-static tare_status adopt_text(tare__option *e, const char *stored, const char *path, unsigned may) {
+static tare_status adopt_text(tare__option_entry *e, const char *stored, const char *path, unsigned may) {
     if (e->given) { return check_given(e, stored, path, may); }
     if (!*stored) { return TARE_OK; }
     char source[512];
@@ -144,7 +151,7 @@ static tare_status adopt_text(tare__option *e, const char *stored, const char *p
 }
 
 static tare_status adopt_member(tare_options *o, const cJSON *member, const char *path, unsigned may) {
-    tare__option *e = tare__option_find(o, member->string, strlen(member->string));
+    tare__option_entry *e = tare__option_find(o, member->string, strlen(member->string));
     if (!e || !is_saved(e)) {
         return tare_fail(TARE_EINVAL, "%s: option \"%s\" is not known to this version (%s)", path, member->string,
                          TARE_VERSION);

@@ -19,7 +19,8 @@ struct tare_progress {
     char title[32];
     int64_t before;      /* units done before this stretch */
     int64_t done, count; /* in this stretch */
-    int64_t at_start;    /* `before` of the first stretch: what a resumed run had behind it */
+    int64_t from;        /* where in it we began */
+    int64_t at_start;    /* units behind us when the first stretch began */
     double start, begun, last_drawn;
 };
 
@@ -69,22 +70,22 @@ void tare_progress_free(tare_progress *p) {
     tare_free(p);
 }
 
-void tare_progress_begin(tare_progress *p, const char *title, int64_t done, int64_t count) {
+void tare_progress_begin(tare_progress *p, const char *title, int64_t before, int64_t count, int64_t from) {
     snprintf(p->title, sizeof p->title, "%s", title);
     if (p->at_start < 0) {
-        p->at_start = done;
+        p->at_start = before + from;
         p->start = tare_clock();
     }
-    p->before = done;
+    p->before = before;
     p->count = count;
-    p->done = 0;
+    p->done = p->from = from;
     p->begun = tare_clock();
     p->last_drawn = 0;
 }
 
 double tare_progress_rate(const tare_progress *p) {
     double seconds = tare_clock() - p->begun;
-    return seconds > 0 ? (double)p->done / seconds : 0;
+    return seconds > 0 ? (double)(p->done - p->from) / seconds : 0;
 }
 
 /* "1:02:03", "12:34", "0:07" */

@@ -1,0 +1,104 @@
+/* options.c - the command line as a table. */
+#include "mnist.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#define AT(member) offsetof(options, member)
+
+static const tare_option table[] = {
+    { .kind = TARE_OPTION_GROUP, .help = "Data" },
+    { "data", TARE_OPTION_STRING, AT(data), "fashion-mnist", "DATA",
+      "fashion-mnist, mnist, or a folder: IDX files, or images in one folder per class",
+      .flags = TARE_OPTION_RESUME | TARE_OPTION_EVAL },
+    { "augment", TARE_OPTION_CHOICE, AT(augment), "none", "none|shift|flip|both",
+      "move training images by up to 2 pixels, mirror them, or both", .flags = TARE_OPTION_FIXED },
+    { "limit", TARE_OPTION_INT, AT(limit), "0", "N", "train on N images only, the same ones for every seed; 0: all",
+      .min = 0, .max = 2147483647 },
+    { "test-limit", TARE_OPTION_INT, AT(test_limit), "0", "N", "test on N images only; 0: all", .min = 0,
+      .max = 2147483647, .flags = TARE_OPTION_EVAL },
+
+    { .kind = TARE_OPTION_GROUP, .help = "Model" },
+    { "arch", TARE_OPTION_CHOICE, AT(arch), "cnn", "mlp|cnn|resnet20", "which net", .flags = TARE_OPTION_FIXED },
+    { "norm", TARE_OPTION_NORM, AT(norm), "bn", "SPEC",
+      "normalisation: none, bn, ln, in, gn, gn:8, bn:batch=8,eps=1e-3, ...", .flags = TARE_OPTION_FIXED },
+    { "dropout", TARE_OPTION_REAL, AT(dropout), "0", "P", "probability of dropping a value before the last layer",
+      .min = 0, .max = 0.99 },
+
+    { .kind = TARE_OPTION_GROUP, .help = "Training" },
+    { "epochs", TARE_OPTION_INT, AT(epochs), "3", "N", "passes over the training images", .min = 1, .max = 1e6,
+      .flags = TARE_OPTION_RESUME },
+    { "batch", TARE_OPTION_INT, AT(batch), "64", "N", "images in a batch", .min = 1, .max = 1e6 },
+    { "accumulate", TARE_OPTION_INT, AT(accumulate), "1", "K", "batches whose gradients make one update", .min = 1,
+      .max = 1e6 },
+    { "label-smoothing", TARE_OPTION_REAL, AT(label_smoothing), "0", "S", "share of the loss spread over all classes",
+      .min = 0, .max = 1 },
+    { 0 },
+};
+
+static const tare_option other_uses[] = {
+    { .kind = TARE_OPTION_GROUP, .help = "With a finished run, instead of training" },
+    { "eval", TARE_OPTION_STRING, AT(eval), NULL, "RUN", "test the model of the run in this folder",
+      .flags = TARE_OPTION_LOCAL },
+    { "predict", TARE_OPTION_FILES, AT(predict), NULL, "FILE",
+      "with --eval RUN: classify these PNG, JPEG or BMP images. They are made the size and colours of the training "
+      "images, nothing else: MNIST's "
+      "digits are light on dark, so should yours be",
+      .flags = TARE_OPTION_LOCAL },
+    { 0 },
+};
+
+static int usage(void) {
+    fail(EXIT_USAGE);
+    fprintf(stderr, "try: tare mnist --help\n");
+    return EXIT_USAGE;
+}
+
+/* A finished or interrupted run brings its own options; the command line may change few of them. */
+static tare_status adopt_run(tare_options *args, const options *o) {
+    const char *folder = o->run.resume ? o->run.resume : o->eval;
+    if (!folder) { return TARE_OK; }
+    char path[4096];
+    snprintf(path, sizeof path, "%s/config.json", folder);
+    return tare_options_adopt(args, path, o->run.resume ? TARE_OPTION_RESUME : TARE_OPTION_EVAL);
+}
+
+static tare_status check_combination(const options *o) {
+    if (o->predict.count > 0 && !o->eval) {
+        return tare_fail(TARE_EINVAL, "--predict needs a trained model: --eval RUN, the folder of a finished run");
+    }
+    if (o->run.resume && o->eval) { return tare_fail(TARE_EINVAL, "--resume trains and --eval tests: choose one"); }
+    if (o->run.resume && (o->run.out || o->run.force)) {
+        return tare_fail(TARE_EINVAL, "--resume goes on in the run's own folder: --out and --force do not go with it");
+    }
+    return TARE_OK;
+}
+
+/* A folder is remembered from the root, so that the run can be resumed from anywhere. */
+static void resolve_data(options *o) {
+    bool name = strcmp(o->data, "mnist") == 0 || strcmp(o->data, "fashion-mnist") == 0;
+    char here[2048];
+    if (name || o->data[0] == '/' || !getcwd(here, sizeof here)) { return; }
+    int n = snprintf(o->data_path, sizeof o->data_path, "%s/%s", here, o->data);
+    if (n > 0 && (size_t)n < sizeof o->data_path) { o->data = o->data_path; }
+}
+
+int options_read(tare_options *args, options *o, int argc, char **argv) {
+    tare_status s = tare_options_add(args, table, o);
+    if (s == TARE_OK) { s = tare_options_add(args, tare_learn_options, &o->learn); }
+    if (s == TARE_OK) { s = tare_options_add(args, tare_run_options, &o->run); }
+    if (s == TARE_OK) { s = tare_options_add(args, other_uses, o); }
+    if (s == TARE_OK) { s = tare_options_parse(args, argc, argv); }
+    if (s != TARE_OK) { return usage(); }
+    if (tare_options_text(args)) {
+        fputs(tare_options_text(args), stdout);
+        return 0;
+    }
+    s = check_combination(o);
+    if (s == TARE_OK) { s = adopt_run(args, o); }
+    bool has_rate = tare_options_given(args, "lr") || o->run.resume || o->eval;
+    if (s == TARE_OK) { s = tare_learn_resolve(&o->learn, has_rate); }
+    if (s != TARE_OK) { return usage(); }
+    resolve_data(o);
+    return -1;
+}

@@ -1,0 +1,163 @@
+/* train.c - the training loop: a step, an epoch, a run. */
+#include "trainer.h"
+
+#include <math.h>
+
+/* ---- a step ------------------------------------------------------------------------------------------------------ */
+
+/* Forward and backward of one batch, whose mean loss counts as `share` of the update's. */
+static tare_status forward_backward(trainer *t, const tare_batch *b, double share) {
+    tare_tape_reset(t->tape);
+    tare_tensor *x = tare_input_view(t->tape, b->shape, b->x);
+    tare_tensor *logits = tare_forward(t->model, t->tape, x);
+    tare_tensor *loss = tare_cross_entropy(t->tape, logits, b->labels,
+                                           (tare_cross_entropy_opt){ .label_smoothing = t->o->label_smoothing });
+    if (!loss) { return tare_fail(tare_tape_status(t->tape), "%s", tare_tape_error(t->tape)); }
+    if (!isfinite(tare_item(loss))) { return tare_fail(TARE_ENONFINITE, "the loss is %g", tare_item(loss)); }
+    t->sums.loss += tare_item(loss) * (double)b->n;
+    t->sums.correct += count_correct(logits, b->labels, NULL);
+    t->sums.seen += b->n;
+    return tare_backward(t->tape, share < 1 ? tare_scale(t->tape, loss, share) : loss);
+}
+
+/* One update from `accumulate` batches, or from what is left of the epoch. */
+static tare_status train_step(trainer *t) {
+    tare_status s = tare_optim_lr_set(t->optim, tare_schedule_at(&t->schedule, t->step));
+    tare_params_zero_grad(t->ps);
+    int64_t left = tare_loader_samples(t->loader) - t->sums.seen;
+    int64_t wanted = t->o->batch * t->o->accumulate, size = left < wanted ? left : wanted;
+    tare_batch b;
+    for (int64_t done = 0; s == TARE_OK && done < size; done += b.n) {
+        if (!tare_loader_next(t->loader, &b)) { return tare_loader_status(t->loader); }
+        s = forward_backward(t, &b, (double)b.n / (double)size);
+    }
+    /* Without --clip nothing is clipped, but a gradient of NaN or Inf is still found before it reaches the weights. */
+    double limit = t->o->learn.clip > 0 ? t->o->learn.clip : INFINITY;
+    if (s == TARE_OK) { s = tare_optim_step_clipped(t->optim, limit, NULL); }
+    if (s == TARE_OK) { t->step++; }
+    return s;
+}
+
+/* The very step that went wrong, from the same state and with the same random numbers, stopping at the first op that makes
+ * NaN or Inf; then back to the state before it, which is saved. */
+static tare_status explain_nonfinite(trainer *t, epoch_sums before) {
+    char why[1024];
+    snprintf(why, sizeof why, "%s", tare_error());
+    tare_status s = tare_guard_restore(t->guard);
+    t->sums = before;
+    tare_tape_check_finite(t->tape, true);
+    if (s == TARE_OK && train_step(t) == TARE_ENONFINITE) { snprintf(why, sizeof why, "%s", tare_error()); }
+    tare_tape_check_finite(t->tape, false);
+    t->sums = before;
+    if (s == TARE_OK) { s = tare_guard_restore(t->guard); }
+    if (s == TARE_OK) { s = tare_params_check_finite(t->ps); }
+    if (s == TARE_OK) { s = trainer_save(t, "last.safetensors"); }
+    tare_run_log(t->run, "nonfinite", TARE_FIELDS(TARE_NUMBER("step", t->step + 1), TARE_TEXT("reason", why)));
+    return tare_fail(TARE_ENONFINITE, "step %lld: %s\n%s %s", (long long)t->step + 1, why,
+                     s == TARE_OK ? "the state before this step is saved in" : "the last checkpoint stays as it was in",
+                     tare_run_folder(t->run));
+}
+
+/* ---- an epoch ---------------------------------------------------------------------------------------------------- */
+
+/* Until the epoch's images are used up, or somebody asks to stop. */
+static tare_status train_images(trainer *t) {
+    char title[32];
+    int64_t samples = tare_loader_samples(t->loader);
+    double start = tare_clock(), seconds = t->sums.seconds;
+    snprintf(title, sizeof title, "epoch %lld/%lld", (long long)t->epoch + 1, (long long)t->o->epochs);
+    tare_progress_begin(t->progress, title, t->epoch * samples, samples, t->sums.seen);
+    while (t->sums.seen < samples && !tare_stop()) {
+        epoch_sums before = t->sums;
+        tare_guard_keep(t->guard);
+        tare_status s = train_step(t);
+        if (s == TARE_ENONFINITE) { return explain_nonfinite(t, before); }
+        if (s != TARE_OK) { return s; }
+        t->sums.seconds = seconds + tare_clock() - start;
+        tare_progress_step(t->progress, t->sums.seen - before.seen, "loss %.4f  accuracy %.2f%%",
+                           t->sums.loss / (double)t->sums.seen, 100.0 * (double)t->sums.correct / (double)t->sums.seen);
+    }
+    return TARE_OK;
+}
+
+/* Test, log, print a row of the table, save. */
+static tare_status finish_epoch(trainer *t) {
+    score test;
+    tare_status s = evaluate(t->model, t->test_tape, t->test_loader, &test);
+    if (s != TARE_OK) { return s; }
+    double n = (double)t->sums.seen, loss = t->sums.loss / n, accuracy = (double)t->sums.correct / n;
+    double rate = n / fmax(t->sums.seconds, 1e-9);
+    bool best = test.accuracy > t->best;
+    t->epoch++;
+    if (best) { t->best = test.accuracy; }
+    s = tare_run_log(t->run, "epoch",
+                     TARE_FIELDS(TARE_NUMBER("epoch", t->epoch), TARE_NUMBER("step", t->step),
+                                 TARE_NUMBER("lr", tare_optim_lr(t->optim)), TARE_NUMBER("loss", loss),
+                                 TARE_NUMBER("accuracy", accuracy), TARE_NUMBER("test_loss", test.loss),
+                                 TARE_NUMBER("test_accuracy", test.accuracy), TARE_NUMBER("best", t->best),
+                                 TARE_NUMBER("seconds", t->sums.seconds), TARE_NUMBER("images_per_second", rate)));
+    tare_progress_print(t->progress, "%5lld/%-5lld %8.4f %9.2f%% %11.4f %9.2f%%%s %9.0f %8.1f", (long long)t->epoch,
+                        (long long)t->o->epochs, loss, 100 * accuracy, test.loss, 100 * test.accuracy, best ? "*" : " ",
+                        rate, t->sums.seconds);
+    t->total_seconds += t->sums.seconds;
+    t->sums = (epoch_sums){ 0 };
+    if (s == TARE_OK) { s = trainer_save(t, "last.safetensors"); }
+    if (s == TARE_OK && best) { s = trainer_save(t, "best.safetensors"); }
+    return s;
+}
+
+/* ---- a run ------------------------------------------------------------------------------------------------------- */
+
+static tare_status train_epochs(trainer *t) {
+    tare_status s = TARE_OK;
+    if (t->epoch < t->o->epochs) {
+        tare_progress_print(t->progress, "%11s %8s %10s %11s %10s  %9s %8s", "epoch", "loss", "accuracy", "test loss",
+                            "test acc.", "images/s", "seconds");
+    }
+    while (s == TARE_OK && t->epoch < t->o->epochs) {
+        s = train_images(t);
+        if (s != TARE_OK) { return s; }
+        if (t->sums.seen < tare_loader_samples(t->loader)) { break; } /* asked to stop */
+        s = finish_epoch(t);
+    }
+    return s;
+}
+
+/* Interrupted: save what there is, and say how to go on. */
+static int stop(trainer *t) {
+    if (trainer_save(t, "last.safetensors") != TARE_OK) { return fail(1); }
+    tare_run_log(t->run, "stop", TARE_FIELDS(TARE_NUMBER("step", t->step), TARE_NUMBER("signal", tare_stop())));
+    tare_progress_print(t->progress, "\nstopped after step %lld; go on with:  tare mnist --resume %s",
+                        (long long)t->step, tare_run_folder(t->run));
+    return 128 + tare_stop();
+}
+
+static int finish(trainer *t) {
+    const char *folder = tare_run_folder(t->run);
+    tare_status s = tare_run_log(t->run, "end",
+                                 TARE_FIELDS(TARE_NUMBER("epoch", t->epoch), TARE_NUMBER("step", t->step),
+                                             TARE_NUMBER("best", t->best), TARE_NUMBER("seconds", t->total_seconds),
+                                             TARE_NUMBER("peak_bytes", tare_tape_peak(t->tape))));
+    if (s != TARE_OK) { return fail(1); }
+    tare_progress_print(t->progress, "\nbest test accuracy %.2f%%; %.1f s of training; a step took %.1f MiB at most",
+                        100 * t->best, t->total_seconds, (double)tare_tape_peak(t->tape) / 1048576.0);
+    tare_progress_print(t->progress, "run folder: %s\nclassify pictures:  tare mnist --eval %s --predict FILE...",
+                        folder, folder);
+    return 0;
+}
+
+int train(const options *o, const tare_options *args) {
+    trainer t = { .o = o };
+    int code = trainer_begin(&t, args);
+    if (code < 0) {
+        tare_status s = train_epochs(&t);
+        code = s == TARE_ENONFINITE ? EXIT_NONFINITE : s != TARE_OK ? 1 : 0;
+        if (code != 0) {
+            fail(code);
+        } else {
+            code = t.epoch < o->epochs ? stop(&t) : finish(&t);
+        }
+    }
+    trainer_end(&t);
+    return code;
+}

@@ -1,0 +1,39 @@
+/* trainer.h - everything a run of training works with. */
+#ifndef MNIST_TRAINER_H
+#define MNIST_TRAINER_H
+
+#include "mnist.h"
+
+/* What has been counted in this epoch so far. */
+typedef struct epoch_sums {
+    double loss, seconds;
+    int64_t correct, seen;
+} epoch_sums;
+
+typedef struct trainer {
+    const options *o;
+    input_spec in;
+    tare_dataset *train, *test;
+    tare_loader *loader, *test_loader;
+    tare_params *ps;
+    tare_layer *model;
+    tare_optim *optim;
+    tare_schedule schedule;
+    tare_tape *tape, *test_tape;
+    tare_guard *guard;
+    tare_progress *progress;
+    tare_run *run;
+    tare_checkpoint *state; /* what is saved: weights, optimizer, tape's stream, and all that follows */
+    int64_t epoch, step;    /* epochs completed, updates made */
+    epoch_sums sums;
+    double best, total_seconds;
+    tare_loader_state place;
+} trainer;
+
+/* setup.c: -1, or the code to exit with (an error, --dry-run). trainer_end frees whatever was made. */
+int trainer_begin(trainer *t, const tare_options *args);
+void trainer_end(trainer *t);
+/* Writes the state to this file of the run's folder. */
+tare_status trainer_save(trainer *t, const char *file);
+
+#endif

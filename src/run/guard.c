@@ -1,0 +1,71 @@
+/* guard.c - the state before a step, to go back to where the step made NaN or Inf. */
+#include <tare/run.h>
+
+#include <math.h>
+#include <string.h>
+
+struct tare_guard {
+    tare_params *ps;
+    tare_tape *tape;
+    tare_loader *loader;
+    tare_real *buffers; /* copy of ps's, NULL where it has none */
+    uint64_t tape_step;
+    tare_loader_state place;
+};
+
+static size_t buffer_bytes(const tare_params *ps) {
+    return (size_t)tare_params_buffer_flat_size(ps) * sizeof(tare_real);
+}
+
+tare_guard *tare_guard_new(tare_params *ps, tare_tape *tape, tare_loader *loader) {
+    tare_guard *g = tare_calloc(1, sizeof *g);
+    if (!g) { return NULL; }
+    *g = (tare_guard){ .ps = ps, .tape = tape, .loader = loader };
+    if (buffer_bytes(ps) > 0 && !(g->buffers = tare_malloc(buffer_bytes(ps)))) {
+        tare_free(g);
+        return NULL;
+    }
+    tare_guard_keep(g);
+    return g;
+}
+
+void tare_guard_free(tare_guard *g) {
+    if (!g) { return; }
+    tare_free(g->buffers);
+    tare_free(g);
+}
+
+void tare_guard_keep(tare_guard *g) {
+    if (g->buffers) { memcpy(g->buffers, tare_params_buffer_flat(g->ps), buffer_bytes(g->ps)); }
+    if (g->tape) { g->tape_step = tare_tape_step(g->tape); }
+    if (g->loader) { g->place = tare_loader_tell(g->loader); }
+}
+
+tare_status tare_guard_restore(tare_guard *g) {
+    if (g->buffers) { memcpy(tare_params_buffer_flat(g->ps), g->buffers, buffer_bytes(g->ps)); }
+    tare_params_zero_grad(g->ps);
+    if (g->tape) {
+        tare_tape_reset(g->tape);
+        tare_tape_step_set(g->tape, g->tape_step);
+    }
+    return g->loader ? tare_loader_seek(g->loader, g->place) : TARE_OK;
+}
+
+static tare_status check_tensor(const tare_tensor *w) {
+    for (int64_t i = 0; i < w->numel; i++) {
+        if (!isfinite((double)w->data[i])) {
+            return tare_fail(TARE_ENONFINITE, "%s holds %g at %lld of %lld", w->name, (double)w->data[i], (long long)i,
+                             (long long)w->numel);
+        }
+    }
+    return TARE_OK;
+}
+
+tare_status tare_params_check_finite(const tare_params *ps) {
+    tare_status s = TARE_OK;
+    for (int i = 0; s == TARE_OK && i < tare_params_count(ps); i++) { s = check_tensor(tare_params_at(ps, i)); }
+    for (int i = 0; s == TARE_OK && i < tare_params_buffers(ps); i++) {
+        s = check_tensor(tare_params_buffer_at(ps, i));
+    }
+    return s;
+}
