@@ -1,0 +1,126 @@
+/* softmax.c - softmax and log-softmax, forward and backward, over rows [begin, end); how they lie: softmax.h. */
+#include "softmax.h"
+
+/* ---- forward ----------------------------------------------------------------------------------------------------- */
+
+/* Contiguous rows of LANES values or more. */
+static void softmax_rows(const tare_real *x, int64_t k, int64_t count, tare_real *y, bool log) {
+    tare_real max[LANES], sum[LANES];
+    rows_exp(x, k, count, log ? NULL : y, max, sum);
+    for (int64_t l = 0; l < count; l++, x += k, y += k) {
+        if (log) {
+            tare_real log_sum = log_of_sum(sum[l]);
+            TARE_SIMD
+            for (int64_t j = 0; j < k; j++) { y[j] = x[j] - max[l] - log_sum; }
+        } else {
+            tare_real scale = 1 / sum[l];
+            TARE_SIMD
+            for (int64_t j = 0; j < k; j++) { y[j] *= scale; }
+        }
+    }
+}
+
+static inline void softmax_columns(const tare_real *x, int64_t k, int64_t step, int64_t count, tare_real *y, bool log) {
+    tare_real max[LANES], sum[LANES];
+    columns_exp(x, k, step, count, log ? NULL : y, max, sum);
+    V_SIMD
+    for (int64_t l = 0; l < count; l++) { sum[l] = log ? log_of_sum(sum[l]) : 1 / sum[l]; }
+    for (int64_t j = 0; j < k; j++) {
+        TARE_SIMD
+        for (int64_t l = 0; l < count; l++) {
+            int64_t at = j * step + l;
+            y[at] = log ? x[at] - max[l] - sum[l] : y[at] * sum[l];
+        }
+    }
+}
+
+static void softmax_tile(const tare_real *x, int64_t k, int64_t count, tare_real *y, bool log) {
+    tare_real in[LANES * LANES], out[LANES * LANES];
+    tile_load(x, k, count, in);
+    softmax_columns(in, k, LANES, LANES, out, log);
+    tile_store(out, k, count, y);
+}
+
+void TARE_K(softmax)(int64_t k, int64_t inner, int64_t begin, int64_t end, const tare_real *x, tare_real *y, bool log) {
+    if (inner == 1) {
+        for (int64_t i = begin; i < end; i += LANES) {
+            int64_t count = end - i < LANES ? end - i : LANES;
+            (k < LANES ? softmax_tile : softmax_rows)(x + i * k, k, count, y + i * k, log);
+        }
+    } else {
+        for (int64_t i = begin; i < end;) {
+            columns c = columns_from(i, end, k, inner);
+            /* A constant count makes whole vectors of the loops. */
+            softmax_columns(x + c.at, k, inner, c.count == LANES ? LANES : c.count, y + c.at, log);
+            i += c.count;
+        }
+    }
+}
+
+/* ---- backward ---------------------------------------------------------------------------------------------------- */
+
+/* softmax:      dx = y (dy - sum_j y_j dy_j)
+ * log-softmax:  dx = dy - e^y sum_j dy_j */
+
+static void softmax_row_back(const tare_real *y, const tare_real *dy, int64_t k, tare_real *dx, bool add) {
+    tare_real sum = 0;
+    TARE_SIMD_SUM(sum)
+    for (int64_t j = 0; j < k; j++) { sum += y[j] * dy[j]; }
+    if (add) {
+        TARE_SIMD
+        for (int64_t j = 0; j < k; j++) { dx[j] += y[j] * (dy[j] - sum); }
+    } else {
+        TARE_SIMD
+        for (int64_t j = 0; j < k; j++) { dx[j] = y[j] * (dy[j] - sum); }
+    }
+}
+
+static void log_softmax_row_back(const tare_real *y, const tare_real *dy, int64_t k, tare_real *dx, bool add) {
+    tare_real sum = 0;
+    TARE_SIMD_SUM(sum)
+    for (int64_t j = 0; j < k; j++) { sum += dy[j]; }
+    /* In blocks, the last of which may be shorter but is computed as long as the others. */
+    for (int64_t begin = 0; begin < k; begin += LANES) {
+        tare_real p[LANES];
+        int64_t n = k - begin < LANES ? k - begin : LANES, from = k < LANES ? 0 : begin + n - LANES;
+        int64_t m = k < LANES ? k : LANES;
+        V_SIMD
+        for (int64_t j = 0; j < m; j++) { p[j] = v_exp(y[from + j]); }
+        for (int64_t j = begin; j < begin + n; j++) {
+            tare_real v = dy[j] - p[j - from] * sum;
+            dx[j] = add ? dx[j] + v : v;
+        }
+    }
+}
+
+static inline void softmax_columns_back(const tare_real *y, const tare_real *dy, int64_t k, int64_t step, int64_t count,
+                                        tare_real *dx, bool add, bool log) {
+    tare_real sum[LANES] = { 0 };
+    for (int64_t j = 0; j < k; j++) {
+        TARE_SIMD
+        for (int64_t l = 0; l < count; l++) { sum[l] += log ? dy[j * step + l] : y[j * step + l] * dy[j * step + l]; }
+    }
+    for (int64_t j = 0; j < k; j++) {
+        V_SIMD
+        for (int64_t l = 0; l < count; l++) {
+            int64_t at = j * step + l;
+            tare_real v = log ? dy[at] - v_exp(y[at]) * sum[l] : y[at] * (dy[at] - sum[l]);
+            dx[at] = add ? dx[at] + v : v;
+        }
+    }
+}
+
+void TARE_K(softmax_back)(int64_t k, int64_t inner, int64_t begin, int64_t end, const tare_real *y, const tare_real *dy,
+                          tare_real *dx, bool add, bool log) {
+    if (inner == 1) {
+        for (int64_t i = begin; i < end; i++) {
+            (log ? log_softmax_row_back : softmax_row_back)(y + i * k, dy + i * k, k, dx + i * k, add);
+        }
+        return;
+    }
+    for (int64_t i = begin; i < end;) {
+        columns c = columns_from(i, end, k, inner);
+        softmax_columns_back(y + c.at, dy + c.at, k, inner, c.count, dx + c.at, add, log);
+        i += c.count;
+    }
+}
