@@ -130,9 +130,8 @@ TARE_API tare_layer *tare_layer_instance_norm(tare_params *ps, const char *name,
 
 /* ---- by spec string ------------------------------------------------------------------------------------------------ */
 /*
- *   spec    = norm { "+" norm }
- *   norm    = name [ ":" option { "," option } ]
- *   option  = key "=" value | value            a value without a key goes to the norm's first option, and comes first
+ *   spec    = name [ ":" option { "," option } ]
+ *   option  = key "=" value | value            the value alone where the norm's first option allows it, and then first
  *
  *   none   bn   bn:batch=4,eps=1e-3   ln:over=c   in   gn:8   gn:groups=auto
  */

@@ -82,7 +82,7 @@ TARE_API void *tare_params_own(tare_params *ps, void *memory);
 TARE_API void tare_init_constant(tare_params *ps, tare_tensor *w, double value);
 TARE_API void tare_init_uniform(tare_params *ps, tare_tensor *w, double lo, double hi);
 TARE_API void tare_init_normal(tare_params *ps, tare_tensor *w, double mean, double std);
-/* mean, std of the untruncated normal; redrawn outside [lo, hi] */
+/* mean, std of the untruncated normal; every value lies in [lo, hi] */
 TARE_API void tare_init_trunc_normal(tare_params *ps, tare_tensor *w, double mean, double std, double lo, double hi);
 /* U(-b, b) with b = gain * sqrt(3 / fan_in); gain sqrt(2) for ReLU.  He et al. 2015, arXiv:1502.01852 */
 TARE_API void tare_init_kaiming_uniform(tare_params *ps, tare_tensor *w, double gain);

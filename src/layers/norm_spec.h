@@ -1,0 +1,19 @@
+/* norm_spec.h - a norm spec, taken apart. */
+#ifndef TARE_LAYERS_NORM_SPEC_H
+#define TARE_LAYERS_NORM_SPEC_H
+
+#include <tare/norms.h>
+
+#define NORM(name) extern const tare_norm_kind tare__norm_##name;
+#include "norms.def"
+#undef NORM
+
+typedef struct tare__norm_spec {
+    const tare_norm_kind *kind;
+    double values[TARE_NORM_OPTIONS]; /* one for each of the kind's options */
+} tare__norm_spec;
+
+/* tare__norm_parse - the only place that reads specs. On failure the message shows the spec and, below it, where. */
+tare_status tare__norm_parse(const char *spec, tare__norm_spec *out);
+
+#endif
