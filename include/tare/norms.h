@@ -142,6 +142,7 @@ typedef struct tare_norm_option {
     double initial; /* the value where it is not given; of words, the index */
     double lo, hi;  /* allowed numbers; lo > hi: words only */
     bool integer;
+    bool bare;         /* the first option only: its value may stand without the key, as in "gn:8" */
     const char *words; /* "no|yes": value 0 and 1;  beside numbers: "auto" stands for `initial` */
     const char *help;
 } tare_norm_option;
