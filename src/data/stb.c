@@ -37,7 +37,10 @@ static tare_status fail(const char *path) {
 }
 
 tare_status tare__stb_size(const char *path, const uint8_t *data, int size, int *width, int *height, int *channels) {
-    return stbi_info_from_memory(data, size, width, height, channels) ? TARE_OK : fail(path);
+    if (stbi_info_from_memory(data, size, width, height, channels)) { return TARE_OK; }
+    /* stb_image has tried all formats by now, and its reason is the last one's. */
+    return tare_fail(TARE_EFORMAT, "%s: its header is not valid, or a side is longer than %d pixels", path,
+                     TARE__IMAGE_SIDE);
 }
 
 tare_status tare__stb_decode(const char *path, const uint8_t *data, int size, int channels, uint8_t **pixels) {
