@@ -36,8 +36,8 @@ const char *tare_nearest(const char *word, const char *const *list, int64_t coun
         size_t length = strlen(list[i]);
         if (length > LONGEST) { continue; }
         int d = distance(word, list[i]);
-        /* A beginning that can mean only this counts as near: --wei for --weight-decay. */
-        if (d > least && n >= 3 && strncmp(word, list[i], n) == 0) { d = least; }
+        /* The beginning of a word counts as near: --wei for --weight-decay. */
+        if (d > 1 && n >= 3 && strncmp(word, list[i], n) == 0) { d = 1; }
         if (d < least || (d == least && !best)) {
             least = d;
             best = list[i];
