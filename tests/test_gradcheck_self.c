@@ -11,6 +11,7 @@
 
 typedef enum fault {
     NO_FAULT,
+    CONSTANT,
     WRONG_SIGN,
     TWICE_AS_LARGE,
     MISSING_TERM,
@@ -64,6 +65,7 @@ static void forward(tare_node *n) {
     }
     calls += saved != NULL;
     if (f == OLD_STATE && calls == 1) { memcpy(old_state, d, (size_t)size * sizeof *d); }
+    for (int64_t i = 0; i < size && f == CONSTANT; i++) { y[i] = 1; }
     if (f == NAN_OUTPUT) { y[1] = (tare_real)NAN; }
     if (f == UNWRITTEN_OUTPUT) { memset(&y[size - 1], 0xFF, sizeof *y); }
     if (f == PAST_OUTPUT) { y[size] = 1; }
@@ -90,6 +92,7 @@ static tare_real factor_of(fault f) {
     switch (f) {
     case WRONG_SIGN: return -1;
     case TWICE_AS_LARGE: return 2;
+    case CONSTANT:
     case ALL_ZERO: return 0;
     default: return 1;
     }
@@ -134,11 +137,15 @@ typedef struct verdict {
     bool fresh; /* the op that may overwrite, rather than the one that always adds */
     tare_check check;
     const char *words;
+    bool zero; /* the case promises that every gradient is zero */
 } verdict;
 
 static const verdict verdicts[] = {
     { "correct", NO_FAULT, false, TARE_CHECK_OK, "" },
     { "correct_fresh", NO_FAULT, true, TARE_CHECK_OK, "" },
+    { "constant", CONSTANT, false, TARE_CHECK_OK, "", .zero = true },
+    { "constant_not_promised", CONSTANT, false, TARE_CHECK_ZERO, "does not depend on input 0" },
+    { "zero_promised", NO_FAULT, false, TARE_CHECK_WRONG, "is to be zero", .zero = true },
     { "sign", WRONG_SIGN, false, TARE_CHECK_WRONG, "everywhere it is -1 times the right one" },
     { "factor", TWICE_AS_LARGE, true, TARE_CHECK_WRONG, "everywhere it is 2 times the right one" },
     { "missing_term", MISSING_TERM, false, TARE_CHECK_WRONG, "input 0" },
@@ -170,8 +177,9 @@ static const verdict verdicts[] = {
 
 static void judged_rightly(void **state) {
     const verdict *v = *state;
-    const tare_opcase cases[] = { { .name = v->name, .in = { TARE_SHAPE(3, 4), TARE_SHAPE(3, 4) }, .attr = &v->fault },
-                                  { 0 } };
+    const tare_opcase cases[] = {
+        { .name = v->name, .in = { TARE_SHAPE(3, 4), TARE_SHAPE(3, 4) }, .attr = &v->fault, .zero = v->zero }, { 0 }
+    };
     const tare_op op = { .name = "twin",
                          .n_in = 2,
                          .attr_size = sizeof v->fault,

@@ -125,6 +125,7 @@ typedef struct tare_opcase {
     tare_fill   fill[TARE_CASE_INPUTS];
     const void *attr;                    /* the op's attributes, attr_size bytes */
     bool        eval;                    /* run with training off */
+    bool zero;                           /* the output is constant, so every gradient is 0, and must be (softmax of one) */
 } tare_opcase;
 
 /* tare_op - an operation that can go backward. Identity is the pointer. */

@@ -53,6 +53,7 @@ typedef struct tare_gradcheck_opt {
     double step;   /* of the differences, in units of the input's standard deviation: 1e-5 (float: 5e-3) */
     int64_t elements;    /* at most so many of a tensor's elements are differenced, drawn at random: 200 */
     bool eval;           /* run with training off */
+    bool zero;           /* the output is constant: every gradient is 0, and must be */
     bool bits;           /* leave the differences out and check the rest: the part that makes sense in float */
     tare_params *params; /* graphs: parameters to be checked beside the inputs; restored afterwards, as buffers are */
 } tare_gradcheck_opt;

@@ -23,8 +23,10 @@ tare_status tare_node_fail(tare_node *n, tare_status status, const char *format,
 
 static tare_status check_inputs(tare_node *n, tare_tensor *const *in, int n_in) {
     const tare_op *op = n->op;
-    if (n_in < 1 || n_in > TARE_MAX_INPUTS || (op->n_in >= 0 && n_in != op->n_in)) {
-        return tare_node_fail(n, TARE_EINVAL, "takes %d inputs, not %d", op->n_in, n_in);
+    int least = op->n_in < 0 ? 1 : op->n_in, most = op->n_in < 0 ? TARE_MAX_INPUTS : op->n_in;
+    if (n_in < least || n_in > most) {
+        if (least < most) { return tare_node_fail(n, TARE_EINVAL, "takes %d to %d inputs, not %d", least, most, n_in); }
+        return tare_node_fail(n, TARE_EINVAL, "takes %d inputs, not %d", most, n_in);
     }
     for (int i = 0; i < n_in; i++) {
         if (!in[i]) {
@@ -137,8 +139,8 @@ static tare_status check_finite(tare_node *n) {
         const tare_tensor *x = n->in[i];
         int64_t bad = x ? count_bad(x) : 0;
         if (!bad) { continue; }
-        return tare_node_fail(n, TARE_ENONFINITE, "its input %s holds NaN or Inf in %" PRId64 " of %" PRId64 " values",
-                              x->name ? x->name : "", bad, x->numel);
+        return tare_node_fail(n, TARE_ENONFINITE, "its input %s%sholds NaN or Inf in %" PRId64 " of %" PRId64 " values",
+                              x->name ? x->name : "", x->name ? " " : "", bad, x->numel);
     }
     int64_t bad = count_bad(n->out);
     if (!bad) { return TARE_OK; }

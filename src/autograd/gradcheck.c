@@ -204,6 +204,7 @@ static tare_status check_case(const tare_op *op, const tare_opcase *opcase, cons
     }
     tare_gradcheck_opt o = with_defaults(opt);
     o.eval = o.eval || opcase->eval;
+    o.zero = o.zero || opcase->zero;
     return tare_gradcheck(name, apply_op, &g, in, g.n_in, &o, report);
 }
 
