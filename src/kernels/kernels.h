@@ -4,6 +4,7 @@
 
 #include <tare/core.h>
 
+#include "conv.h"
 #include "gemm_block.h"
 
 #define TARE_JOIN_(a, b) a##b
@@ -19,6 +20,7 @@
 #define TARE_PRAGMA(...) _Pragma(#__VA_ARGS__)
 
 struct tare__pool; /* pool.h */
+struct tare__cross_entropy; /* loss.h */
 struct tare__sgd;  /* optim.h */
 struct tare__adam;
 struct tare__rmsprop;

@@ -28,8 +28,8 @@ typedef struct job {
 static job job_of(const tare_node *n) {
     const softmax_attr *attr = n->attr;
     tare_shape shape = n->in[0]->shape;
-    return (job){ .around = tare__around_dim(shape, tare__dim(attr->dim, shape.ndim)),
-                  .log = n->op == &tare_op_log_softmax };
+    int dim = attr->dim < 0 ? attr->dim + shape.ndim : attr->dim;
+    return (job){ .around = tare__around_dim(shape, dim), .log = n->op == &tare_op_log_softmax };
 }
 
 /* A row is what is normalised together; with the exponential a value costs about four simple operations. */

@@ -1,0 +1,38 @@
+/* mse.c - (x - y)^2, mean or sum; the gradient goes to both. */
+#include "loss.h"
+
+static void forward(tare_node *n) { tare__loss_forward(n, tare__kernels()->mse); }
+
+static void backward(tare_node *n) {
+    tare__loss_backward(n, 0, tare__kernels()->mse_back);
+    tare__loss_backward(n, 1, tare__kernels()->mse_back); /* x and y play the same part */
+}
+
+#define CASE(text, how, ...)                                                                                           \
+    {                                                                                                                  \
+        .name = text, .in = { __VA_ARGS__, __VA_ARGS__ }, .attr = &(const tare__loss_attr) { how }                     \
+    }
+
+static const tare_opcase cases[] = {
+    CASE("mean", TARE_MEAN, { 2, { 3, 5 } }),
+    CASE("sum", TARE_SUM, { 3, { 2, 3, 4 } }),
+    CASE("one", TARE_MEAN, { 1, { 1 } }),
+    CASE("blocks", TARE_MEAN, { 2, { 7, 150 } }),
+    { .name = NULL },
+};
+
+const tare_op tare_op_mse = {
+    .name = "mse",
+    .n_in = 2,
+    .attr_size = sizeof(tare__loss_attr),
+    .flags = TARE_OP_FRESH,
+    .reads = TARE_READS_IN(0) | TARE_READS_IN(1),
+    .check = tare__loss_check,
+    .forward = forward,
+    .backward = backward,
+    .cases = cases,
+};
+
+tare_tensor *tare_mse(tare_tape *t, tare_tensor *x, tare_tensor *y, tare_reduction reduction) {
+    return tare_apply(t, &tare_op_mse, (tare_tensor *[]){ x, y }, 2, &(tare__loss_attr){ reduction });
+}
