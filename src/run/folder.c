@@ -1,4 +1,5 @@
 /* folder.c - a run is a folder: config.json, metrics.jsonl, checkpoints. */
+#define _DEFAULT_SOURCE /* flock, which unlike fcntl locks survives a close of another descriptor of the file */
 #include <tare/run.h>
 
 #include <dirent.h>
@@ -6,6 +7,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -181,10 +183,9 @@ static tare_status open_metrics(tare_run *run) {
     if (!path) { return TARE_ENOMEM; }
     run->metrics = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     tare_status s = TARE_OK;
-    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
     if (run->metrics < 0) {
         s = tare_fail(TARE_EIO, "%s: cannot be opened: %s", path, strerror(errno));
-    } else if (fcntl(run->metrics, F_SETLK, &lock) != 0 && (errno == EACCES || errno == EAGAIN)) {
+    } else if (flock(run->metrics, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
         s = tare_fail(TARE_EEXIST, "%s: another process is at work in this run", run->folder);
     }
     tare_free(path);
