@@ -1,4 +1,4 @@
-/* tare/io.h - files: safetensors, weights, checkpoints; and JSON text.
+/* tare/io.h - files: safetensors, weights, checkpoints.
  *
  * safetensors (https://github.com/huggingface/safetensors): 8 bytes little-endian header length, a JSON header that gives
  * each tensor's dtype, shape and place, then the numbers, little-endian, without gaps. Python's `safetensors` reads what
@@ -89,7 +89,7 @@ TARE_API void tare_checkpoint_rng(tare_checkpoint *c, const char *name, tare_rng
 TARE_API void tare_checkpoint_int(tare_checkpoint *c, const char *name, int64_t *value);
 TARE_API void tare_checkpoint_uint(tare_checkpoint *c, const char *name, uint64_t *value);
 TARE_API void tare_checkpoint_double(tare_checkpoint *c, const char *name, double *value);
-/* *text is NULL or from tare_strdup; loading replaces it and frees the old one. */
+/* *text is NULL (saved as "") or from tare_strdup; loading replaces it and frees the old one. */
 TARE_API void tare_checkpoint_text(tare_checkpoint *c, const char *name, char **text);
 
 /* tare_checkpoint_save - everything bound, in one safetensors file, written as tare_params_save writes. */
@@ -141,31 +141,6 @@ TARE_API const char *tare_reader_meta(const tare_reader *r, const char *key);
 TARE_API void tare_entry_real(const tare_entry *e, tare_real *out);
 /* tare_entry_double - the same as doubles. */
 TARE_API void tare_entry_double(const tare_entry *e, double *out);
-
-/* ---- JSON text ------------------------------------------------------------------------------------------------------ */
-
-/* tare_json - JSON text that grows: objects for metrics.jsonl and config.json.
- *     tare_json *j = tare_json_new();
- *     tare_json_open(j, NULL, '{');  tare_json_int(j, "step", 3);  tare_json_double(j, "loss", 0.25);  tare_json_close(j);
- *     puts(tare_json_string(j));                                          {"step":3,"loss":0.25}
- * `key` is the member's name inside an object, and NULL inside an array and at the top. Strings are escaped, and bytes that
- * are not UTF-8 become U+FFFD. Numbers are as short as they can be to read back the same, whatever the locale; NaN and Inf
- * become null. */
-typedef struct tare_json tare_json;
-
-TARE_API tare_json *tare_json_new(void);
-TARE_API void tare_json_free(tare_json *j);
-TARE_API void tare_json_open(tare_json *j, const char *key, char kind); /* '{' or '[' */
-TARE_API void tare_json_close(tare_json *j);
-TARE_API void tare_json_text(tare_json *j, const char *key, const char *text); /* NULL: null */
-TARE_API void tare_json_int(tare_json *j, const char *key, int64_t value);
-TARE_API void tare_json_uint(tare_json *j, const char *key, uint64_t value);
-TARE_API void tare_json_double(tare_json *j, const char *key, double value);
-TARE_API void tare_json_bool(tare_json *j, const char *key, bool value);
-/* tare_json_string - the text; NULL if memory ran short or an object or array is still open. Valid until j changes. */
-TARE_API const char *tare_json_string(const tare_json *j);
-/* Back to empty; keeps the memory. */
-TARE_API void tare_json_clear(tare_json *j);
 
 #ifdef __cplusplus
 }
