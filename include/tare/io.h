@@ -136,6 +136,8 @@ TARE_API const tare_entry *tare_reader_at(const tare_reader *r, int64_t index); 
 TARE_API const tare_entry *tare_reader_find(const tare_reader *r, const char *name); /* or NULL */
 /* The text under `key` in "__metadata__", or NULL. */
 TARE_API const char *tare_reader_meta(const tare_reader *r, const char *key);
+/* The index-th pair: its text, and its key in *key; NULL after the last. */
+TARE_API const char *tare_reader_meta_at(const tare_reader *r, int64_t index, const char **key);
 
 /* tare_entry_real - its numbers as tare_real, rounded to nearest where they do not fit; integers of 64 bits too. */
 TARE_API void tare_entry_real(const tare_entry *e, tare_real *out);

@@ -310,3 +310,11 @@ const char *tare_reader_meta(const tare_reader *r, const char *key) {
     const cJSON *text = cJSON_GetObjectItemCaseSensitive(r->meta, key);
     return cJSON_IsString(text) ? text->valuestring : NULL;
 }
+
+const char *tare_reader_meta_at(const tare_reader *r, int64_t index, const char **key) {
+    const cJSON *pair = r->meta ? r->meta->child : NULL;
+    for (; pair && index > 0; index--) { pair = pair->next; }
+    if (!pair || index < 0) { return NULL; }
+    *key = pair->string;
+    return pair->valuestring;
+}
