@@ -16,6 +16,8 @@ typedef struct table {
     const tare_tape *tape;
     int name_width;
     double macs;
+    const tare_layer **shown; /* a layer that is used twice has one row */
+    int n_shown;
 } table;
 
 TARE_PRINTF(2, 3)
@@ -136,7 +138,22 @@ static bool has_ops(const table *t, const tare_layer *layer) {
     return false;
 }
 
+static bool was_shown(table *t, const tare_layer *layer) {
+    for (int i = 0; i < t->n_shown; i++) {
+        if (t->shown[i] == layer) { return true; }
+    }
+    t->shown[t->n_shown++] = layer;
+    return false;
+}
+
+static int count(const tare_layer *layer) {
+    int n = 1;
+    for (int i = 0; i < layer->n_children; i++) { n += count(layer->children[i]); }
+    return n;
+}
+
 static void rows(table *t, const tare_layer *layer) {
+    if (was_shown(t, layer)) { return; }
     bool container = layer->cls->container;
     if (!container) { row(t, layer); }
     for (int i = 0; i < layer->n_children; i++) { rows(t, layer->children[i]); }
@@ -197,7 +214,10 @@ tare_status tare_summary(tare_layer *model, tare_shape sample, char **text) {
         tare_fail(status, "%s", tare_tape_error(tape));
     } else {
         table t = { .tape = tape };
-        write_table(&t, model);
+        t.shown = tare_calloc((size_t)count(model), sizeof(tare_layer *));
+        t.failed = !t.shown;
+        if (t.shown) { write_table(&t, model); }
+        tare_free(t.shown);
         if (t.failed) {
             tare_free(t.text);
             status = TARE_ENOMEM;
