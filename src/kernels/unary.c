@@ -47,9 +47,16 @@ BACKWARD(sigmoid_back, (g * v * (1 - v))) /* v: y */
 FORWARD(tanh, (v_tanh(v)))
 BACKWARD(tanh_back, (g * (1 - v * v))) /* v: y */
 
+/* sigmoid(x), and its slope s (1 - s) without the cancellation in 1 - s */
+static inline tare_real logistic(tare_real x, tare_real *slope) {
+    tare_real e = v_exp(x > 0 ? -x : x), q = 1 / (1 + e);
+    *slope = e * q * q;
+    return x > 0 ? q : e * q;
+}
+
 static inline tare_real silu_slope(tare_real x) {
-    tare_real s = v_sigmoid(x);
-    return s * (1 + x * (1 - s));
+    tare_real slope, s = logistic(x, &slope);
+    return s + x * slope;
 }
 
 FORWARD(silu, (v * v_sigmoid(v)))
@@ -87,8 +94,8 @@ BACKWARD(gelu_back, (g * gelu_slope(v)))
 static const tare_real two_u = (tare_real)1.59576912160573071176, two_u_cubic = (tare_real)0.07135481627260024527;
 
 static inline tare_real gelu_tanh_slope(tare_real x) {
-    tare_real square = x * x, s = v_sigmoid(x * (two_u + two_u_cubic * square));
-    return s + x * s * (1 - s) * (two_u + 3 * two_u_cubic * square);
+    tare_real square = x * x, slope, s = logistic(x * (two_u + two_u_cubic * square), &slope);
+    return s + x * slope * (two_u + 3 * two_u_cubic * square);
 }
 
 FORWARD(gelu_tanh, (v * v_sigmoid(v * (two_u + two_u_cubic * v * v))))

@@ -92,10 +92,10 @@ static inline float v_log1p(float x) {
 
 static inline float v_abs(float x) { return v_from_bits(v_bits(x) & 0x7FFFFFFFu); }
 
-/* tanh|x| = -e / (e + 2),  e = exp(-2|x|) - 1;  the sign is put back */
+/* tanh|x| = |e / (e + 2)|,  e = exp(-2|x|) - 1;  the sign is put back */
 static inline float v_tanh(float x) {
     float e = v_expm1(-2.0f * v_abs(x));
-    return v_from_bits(v_bits(-e / (e + 2.0f)) | (v_bits(x) & 0x80000000u));
+    return v_from_bits(v_bits(v_abs(e / (e + 2.0f))) | (v_bits(x) & 0x80000000u));
 }
 
 /* The chance that a standard normal variable exceeds x >= 0; `e` is exp(-x^2 / 2), which the caller mostly has. */

@@ -33,6 +33,16 @@ static tare_status check(tare_node *n) {
     return TARE_OK;
 }
 
+#define ATTR(...)                                                                                                      \
+    .attr = &(const reshape_opt) { __VA_ARGS__ }
+
+static const tare_opcase cases[] = {
+    { .name = "matrix", .in = { { 2, { 3, 8 } } }, ATTR({ 2, { 6, 4 } }) },
+    { .name = "open", .in = { { 4, { 2, 3, 2, 5 } } }, ATTR({ 3, { 2, -1, 5 } }) },
+    { .name = "scalar", .in = { { 2, { 1, 1 } } }, ATTR({ 0, { 0 } }) },
+    { .name = NULL },
+};
+
 const tare_op tare_op_reshape = {
     .name = "reshape",
     .n_in = 1,
@@ -40,6 +50,7 @@ const tare_op tare_op_reshape = {
     .flags = TARE_OP_ALIAS,
     .reads = TARE_READS_NOTHING,
     .check = check,
+    .cases = cases,
 };
 
 tare_tensor *tare_reshape(tare_tape *t, tare_tensor *x, tare_shape shape) {

@@ -40,7 +40,7 @@ for name, function in {
         op(name, case, function, normal(*shape))
     op(name, "large", function, uniform(37, lo=-6, hi=6))
 for case, shape in SHAPES.items():
-    op("relu", case, F.relu, away(*shape))
+    op("relu", case, F.relu, away(*shape) if shape else uniform(lo=0.5, hi=2))
 
 for case, shape, slope in (("odd", (3, 7), 0.01), ("scalar", (), 0.2), ("six_dims", (2, 1, 3, 2, 1, 2), 0.1),
                            ("negative_slope", (5,), -0.5), ("zero_slope", (9,), 0.0)):
@@ -72,6 +72,10 @@ for case, shape, order in (("matrix", (3, 7), (1, 0)), ("tiles", (37, 18), (1, 0
                            ("heads_transposed", (2, 5, 3, 4), (0, 2, 3, 1)), ("channels_last", (2, 3, 4, 5), (0, 2, 3, 1)),
                            ("reversed", (2, 3, 1, 4, 2, 3), (5, 4, 3, 2, 1, 0))):
     op("permute", case, lambda x, o=order: x.permute(o), normal(*shape))
+
+op("reshape", "matrix", lambda x: x.reshape(6, 4), normal(3, 8))
+op("reshape", "open", lambda x: x.reshape(2, -1, 5), normal(2, 3, 2, 5))
+op("reshape", "scalar", lambda x: x.reshape(()), normal(1, 1))
 
 op("concat", "rows", lambda a, b: torch.cat((a, b), 0), normal(3, 5), normal(2, 5))
 op("concat", "columns", lambda a, b, c: torch.cat((a, b, c), -1), normal(3, 5), normal(3, 1), normal(3, 4))
