@@ -28,8 +28,10 @@ static void group_exp(const tare__cross_entropy *c, group g, tare_real *max, tar
     tare_real *e = c->e ? c->e + g.at : NULL;
     if (c->inner == 1) {
         (c->k < LANES ? tile_exp : rows_exp)(x, c->k, g.count, e, max, sum);
+    } else if (g.count == LANES) {
+        columns_exp(x, c->k, c->inner, LANES, e, max, sum); /* a constant: whole vectors */
     } else {
-        columns_exp(x, c->k, c->inner, g.count == LANES ? LANES : g.count, e, max, sum);
+        columns_exp(x, c->k, c->inner, g.count, e, max, sum);
     }
 }
 
@@ -82,8 +84,8 @@ static void row_gradient(const tare_real *e, int64_t k, tare_real scale, tare_re
     }
 }
 
-static void column_gradient(const tare_real *e, int64_t k, int64_t step, int64_t count, const tare_real *scale,
-                            const tare_real *shift, tare_real *dx, bool add) {
+static inline void column_gradient(const tare_real *e, int64_t k, int64_t step, int64_t count, const tare_real *scale,
+                                   const tare_real *shift, tare_real *dx, bool add) {
     for (int64_t j = 0; j < k; j++, e += step, dx += step) {
         TARE_SIMD
         for (int64_t l = 0; l < count; l++) {
@@ -108,6 +110,8 @@ void TARE_K(cross_entropy_back)(const tare__cross_entropy *c, int64_t begin, int
             for (int64_t l = 0; l < g.count; l++) {
                 row_gradient(c->e + g.at + l * g.row, c->k, scale[l], shift[l], to + l * g.row, add);
             }
+        } else if (g.count == LANES) {
+            column_gradient(c->e + g.at, c->k, g.step, LANES, scale, shift, to, add);
         } else {
             column_gradient(c->e + g.at, c->k, g.step, g.count, scale, shift, to, add);
         }

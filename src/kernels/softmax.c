@@ -50,8 +50,11 @@ void TARE_K(softmax)(int64_t k, int64_t inner, int64_t begin, int64_t end, const
     } else {
         for (int64_t i = begin; i < end;) {
             columns c = columns_from(i, end, k, inner);
-            /* A constant count makes whole vectors of the loops. */
-            softmax_columns(x + c.at, k, inner, c.count == LANES ? LANES : c.count, y + c.at, log);
+            if (c.count == LANES) {
+                softmax_columns(x + c.at, k, inner, LANES, y + c.at, log); /* a constant: whole vectors */
+            } else {
+                softmax_columns(x + c.at, k, inner, c.count, y + c.at, log);
+            }
             i += c.count;
         }
     }
@@ -120,7 +123,11 @@ void TARE_K(softmax_back)(int64_t k, int64_t inner, int64_t begin, int64_t end, 
     }
     for (int64_t i = begin; i < end;) {
         columns c = columns_from(i, end, k, inner);
-        softmax_columns_back(y + c.at, dy + c.at, k, inner, c.count, dx + c.at, add, log);
+        if (c.count == LANES) {
+            softmax_columns_back(y + c.at, dy + c.at, k, inner, LANES, dx + c.at, add, log);
+        } else {
+            softmax_columns_back(y + c.at, dy + c.at, k, inner, c.count, dx + c.at, add, log);
+        }
         i += c.count;
     }
 }

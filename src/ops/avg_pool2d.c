@@ -60,6 +60,8 @@ static const tare_opcase cases[] = {
     CASE("k3_s2_p1_ceil", 1, 2, 8, 6, .kernel = 3, .stride = 2, .pad = 1, .ceil = true),
     CASE("k3_s2_p1_ceil_exclude", 1, 2, 8, 6, .kernel = 3, .stride = 2, .pad = 1, .ceil = true, .exclude_pad = true),
     CASE("k3_s1", 1, 2, 5, 6, .kernel = 3, .stride = 1),
+    CASE("k3_s1_p1_wide", 1, 2, 4, 21, .kernel = 3, .stride = 1, .pad = 1),
+    CASE("k3_s2_p1_wide", 1, 2, 5, 37, .kernel = 3, .stride = 2, .pad = 1),
     CASE("k2_s3", 1, 2, 8, 9, .kernel = 2, .stride = 3),
     CASE("k3x2_s2x1_p1x0", 2, 1, 6, 5, .kernel = 3, .stride = 2, .pad = 1, .kernel_w = 2, .stride_w = 1, .pad_w = -1),
     CASE("whole", 3, 2, 4, 5, .kernel = 4, .kernel_w = 5),
