@@ -68,11 +68,12 @@ static void fill(tare_real *x, int64_t n, tare_real value) {
     for (int64_t i = 0; i < n; i++) { x[i] = value; }
 }
 
-static void convert(const uint8_t *byte, int64_t n, tare_real scale, tare_real offset, tare_real *x) {
+static void convert(const uint8_t *restrict byte, int64_t n, tare_real scale, tare_real offset, tare_real *restrict x) {
     for (int64_t i = 0; i < n; i++) { x[i] = scale * (tare_real)byte[i] + offset; }
 }
 
-static void convert_mirrored(const uint8_t *byte, int64_t n, tare_real scale, tare_real offset, tare_real *x) {
+static void convert_mirrored(const uint8_t *restrict byte, int64_t n, tare_real scale, tare_real offset,
+                             tare_real *restrict x) {
     for (int64_t i = 0; i < n; i++) { x[n - 1 - i] = scale * (tare_real)byte[i] + offset; }
 }
 

