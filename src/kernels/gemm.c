@@ -29,30 +29,6 @@ static const tile_fn tile_fns[MR][2][NV] = { TILE_EACH_HEIGHT(TILE_ENTRY) };
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* Piece i of n things cut into `count` pieces as even as can be: [piece(i), piece(i+1)). */
-static int64_t piece(int64_t n, int64_t count, int64_t i) { return n / count * i + smaller(n % count, i); }
-
-/* r[0..length) = from, or += from: in powers of two, since most lines are shorter than a register is wide. */
-static ALWAYS_INLINE void put_line(tare_real *r, const tare_real *from, int64_t length, bool add) {
-    int64_t e = 0;
-#ifdef __GNUC__
-#define PUT_PART(n)                                                                                                    \
-    for (; e + (n) <= length; e += (n)) {                                                                              \
-        typedef tare_real part                                                                                         \
-            __attribute__((vector_size((n) * sizeof(tare_real)), aligned(sizeof(tare_real)), may_alias));              \
-        part sum = *(const part *)(from + e);                                                                          \
-        if (add) { sum += *(const part *)(r + e); }                                                                    \
-        *(part *)(r + e) = sum;                                                                                        \
-    }
-    PUT_PART(16)
-    PUT_PART(8)
-    PUT_PART(4)
-    PUT_PART(2)
-#undef PUT_PART
-#endif
-    for (; e < length; e++) { r[e] = add ? r[e] + from[e] : from[e]; }
-}
-
 /* A finished tile that does not lie in R as it was computed: turned round, or narrower than its vectors. */
 static void tile_put(const tare__gemm_block *x, bool add, const tare_real *from, int64_t i, int64_t rows, int64_t j,
                      int64_t columns) {

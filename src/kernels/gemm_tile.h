@@ -115,4 +115,31 @@ static ALWAYS_INLINE void tile_run(const tile *t, const int mr, const int nv, co
     TILE_EACH_ROW(TILE_END_ROW)
 }
 
+/* r[0..length) = from, or += from: in powers of two, since most lines are shorter than a register is wide. */
+static ALWAYS_INLINE void put_line(tare_real *r, const tare_real *from, int64_t length, bool add) {
+    int64_t e = 0;
+#ifdef __GNUC__
+#define PUT_PART(n)                                                                                                    \
+    for (; e + (n) <= length; e += (n)) {                                                                              \
+        typedef tare_real part                                                                                         \
+            __attribute__((vector_size((n) * sizeof(tare_real)), aligned(sizeof(tare_real)), may_alias));              \
+        part sum = *(const part *)(from + e);                                                                          \
+        if (add) { sum += *(const part *)(r + e); }                                                                    \
+        *(part *)(r + e) = sum;                                                                                        \
+    }
+    PUT_PART(16)
+    PUT_PART(8)
+    PUT_PART(4)
+    PUT_PART(2)
+#undef PUT_PART
+#endif
+    for (; e < length; e++) { r[e] = add ? r[e] + from[e] : from[e]; }
+}
+
+/* Piece i of n things cut into `count` pieces as even as can be: [piece(i), piece(i + 1)). */
+static inline int64_t piece(int64_t n, int64_t count, int64_t i) {
+    int64_t more = n % count;
+    return n / count * i + (i < more ? i : more);
+}
+
 #endif

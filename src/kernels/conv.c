@@ -1,0 +1,85 @@
+/* conv.c - correlation of one image as a product of the weights with an im2col matrix that is never made: the register
+ * tiles read its rows straight from a padded copy of the image (conv_patch.h). */
+#include "conv_patch.h"
+
+enum {
+    KC = 320,         /* longest run of taps at a time */
+    W_STEP = KC + 16, /* from row to row of the copied weights: no power of two */
+};
+
+#define TILE_FNS(h)                                                                                                    \
+    static void tile_##h##_1(const tile *t) { tile_run(t, h, 1, SIDE_ROWS, true); }                                    \
+    static void tile_##h##_2(const tile *t) { tile_run(t, h, 2, SIDE_ROWS, true); }
+#define TILE_ENTRY(h) { tile_##h##_1, tile_##h##_2 },
+TILE_EACH_HEIGHT(TILE_FNS)
+static const tile_fn tile_fns[MR][NV] = { TILE_EACH_HEIGHT(TILE_ENTRY) };
+
+/* One filter's outputs from the flat run into y, gaps left out. */
+static void put_filter(const tare__conv *c, const patch *p, const tare_real *from, int64_t filter, bool add) {
+    tare_real *y = c->y + filter * c->y_plane + p->i0 * c->y_row + p->j0 * c->y_column;
+    tare_real *end = y + (p->rows - 1) * c->y_row + p->columns;
+    for (int64_t i = 0; i < p->rows; i++, y += c->y_row, from += p->row) {
+        if (c->y_column != 1) {
+            for (int64_t j = 0; j < p->columns; j++) {
+                tare_real *to = y + j * c->y_column;
+                *to = add ? *to + from[j] : from[j];
+            }
+        } else if (!add && c->y_row == p->columns && y + p->columns + VL <= end) {
+            /* What runs over the end of this row is written over by the next. */
+            for (int64_t j = 0; j < p->columns; j += VL) { vec_store(y + j, vec_load(from + j)); }
+        } else {
+            put_line(y, from, p->columns, add);
+        }
+    }
+}
+
+/* All filters' outputs of one patch, from `channels` channels starting with c0. */
+static void run_patch(const tare__conv *c, const patch *p, const tare_real *in, int64_t c0, int64_t channels) {
+    _Alignas(64) tare_real weight[MR * W_STEP];
+    _Alignas(64) tare_real out[MR * (PATCH_FLAT + NR) + VL];
+    int64_t offsets[PATCH_TAPS], taps = c->taps_h * c->taps_w, k = channels * taps;
+    int64_t strips = (c->filters + MR - 1) / MR, blocks = (k + KC - 1) / KC;
+    patch_offsets(c, p, 0, k, offsets);
+    for (int64_t n = 0; n < strips; n++) {
+        int64_t m = piece(c->filters, strips, n), rows = piece(c->filters, strips, n + 1) - m;
+        for (int64_t b = 0; b < blocks; b++) {
+            int64_t q = piece(k, blocks, b);
+            const tare_real *w = c->weight + m * c->channels * taps + c0 * taps + q;
+            tile t = { .k = piece(k, blocks, b + 1) - q, .s = weight, .s_step = W_STEP, .v_rows = offsets + q };
+            t.alpha = 1;
+            t.add = b > 0;
+            t.bias_row = c->bias && c0 == 0 && b == 0 ? c->bias + m : NULL;
+            t.c_step = PATCH_FLAT + NR;
+            for (int64_t i = 0; i < rows; i++) {
+                memcpy(weight + i * W_STEP, w + i * c->channels * taps, (size_t)t.k * sizeof *w);
+            }
+            for (int64_t f = 0; f < p->flat; f += NR) {
+                t.v = in + f;
+                t.c = out + f;
+                tile_fns[rows - 1][p->flat - f > VL](&t);
+            }
+        }
+        for (int64_t i = 0; i < rows; i++) { put_filter(c, p, out + i * (PATCH_FLAT + NR), m + i, c->add || c0 > 0); }
+    }
+}
+
+void TARE_K(conv)(const tare__conv *c, int64_t begin, int64_t end) {
+    _Alignas(64) tare_real in[PATCH_SIZE + PATCH_SLACK];
+    patch_cut cut = patch_cut_of(c, end - begin);
+    if (cut.rows == 0) {
+        TARE_K(conv_plain)(c, begin, end);
+        return;
+    }
+    int64_t row_pieces = (end - begin + cut.rows - 1) / cut.rows;
+    for (int64_t n = 0; n < row_pieces; n++) {
+        int64_t i = begin + piece(end - begin, row_pieces, n), i1 = begin + piece(end - begin, row_pieces, n + 1);
+        for (int64_t j = 0; j < c->out_w; j += cut.columns) {
+            patch p = patch_of(c, i, i1 - i, j, min64(cut.columns, c->out_w - j));
+            for (int64_t c0 = 0; c0 < c->channels; c0 += cut.channels) {
+                int64_t channels = min64(cut.channels, c->channels - c0);
+                patch_fill(c, &p, c0, channels, in);
+                run_patch(c, &p, in, c0, channels);
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+/* conv_patch.h - the copy of a piece of the input that makes every row of the im2col matrix a plain run of memory.
+ *
+ * Rows of the input, zeros around them, lie one after the other, so the outputs of several rows form one run too ("flat"),
+ * with a gap between rows; tap (c, r, s) of output f is patch[offset(c, r, s) + f]. Nothing is ever repeated in memory.
+ * Under a stride the input is dealt out to stride_h x stride_w phases, each of which then has stride 1. Where there is
+ * padding on both sides, the zeros on the right of a row are those on the left of the next. */
+#ifndef TARE_CONV_PATCH_H
+#define TARE_CONV_PATCH_H
+
+#include "conv.h"
+#include "gemm_tile.h"
+
+#include <string.h>
+
+enum {
+    PATCH_SIZE = 1 << 16, /* numbers: 256 KiB of float */
+    PATCH_SLACK = 3 * NR, /* behind the last plane: gaps and whole vectors may reach so far */
+    PATCH_TAPS = 2048,    /* most rows of the im2col matrix at a time */
+    PATCH_FLAT = 1152,    /* most outputs of one filter at a time, gaps counted */
+    ENOUGH_TAPS = 256,    /* sums so long need no longer ones: rather fewer channels at a time than fewer rows */
+};
+
+typedef struct patch {
+    int64_t i0, j0;        /* output row and column it starts at */
+    int64_t rows, columns; /* outputs */
+    int64_t phases_h, phases_w;
+    int64_t plane_rows, row; /* of each phase: rows, and from row to row */
+    int64_t plane, channel;  /* from phase to phase, from channel to channel */
+    int64_t flat;            /* outputs and the gaps between them */
+} patch;
+
+static inline int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
+
+static inline patch patch_of(const tare__conv *c, int64_t i0, int64_t rows, int64_t j0, int64_t columns) {
+    int64_t reach_h = (c->taps_h - 1) * c->dil_h, reach_w = (c->taps_w - 1) * c->dil_w;
+    patch p = { .i0 = i0, .j0 = j0, .rows = rows, .columns = columns };
+    p.phases_h = min64(c->stride_h, reach_h + 1);
+    p.phases_w = min64(c->stride_w, reach_w + 1);
+    p.plane_rows = rows + reach_h / c->stride_h;
+    p.row = columns + reach_w / c->stride_w;
+    if (c->stride_w == 1 && columns == c->out_w) {
+        int64_t right = p.row - c->pad_w - c->width;
+        p.row -= max64(0, min64(min64(c->pad_w, right), min64(reach_w, NR)));
+    }
+    p.plane = p.plane_rows * p.row;
+    p.channel = p.plane * p.phases_h * p.phases_w;
+    p.flat = (rows - 1) * p.row + columns;
+    return p;
+}
+
+/* How many output rows, columns and input channels go through a patch at a time. */
+typedef struct patch_cut {
+    int64_t rows, columns, channels;
+} patch_cut;
+
+/* rows 0 where not even one output's input fits. Depends on sizes alone. */
+static inline patch_cut patch_cut_of(const tare__conv *c, int64_t rows) {
+    int64_t taps = c->taps_h * c->taps_w, pieces = (c->out_w + PATCH_FLAT - 1) / PATCH_FLAT;
+    patch_cut cut = { min64(rows, PATCH_FLAT), (c->out_w + pieces - 1) / pieces, 0 };
+    if (taps > PATCH_TAPS) { return (patch_cut){ 0, 0, 0 }; }
+    for (;;) {
+        patch p = patch_of(c, 0, cut.rows, 0, cut.columns);
+        int64_t fit = p.flat > PATCH_FLAT ? 0 : min64(PATCH_SIZE / p.channel, PATCH_TAPS / taps);
+        cut.channels = min64(fit, c->channels);
+        if (cut.channels == c->channels || cut.channels * taps >= ENOUGH_TAPS) { break; }
+        if (cut.rows > 1) {
+            cut.rows = (cut.rows + 1) / 2;
+        } else if (cut.channels > 0) {
+            break;
+        } else if (cut.columns > 1) {
+            cut.columns = (cut.columns + 1) / 2;
+        } else {
+            return (patch_cut){ 0, 0, 0 };
+        }
+    }
+    return cut;
+}
+
+/* Where tap (channel, r, s) of output 0 lies. */
+static inline int64_t patch_offset(const tare__conv *c, const patch *p, int64_t channel, int64_t r, int64_t s) {
+    int64_t y = r * c->dil_h, x = s * c->dil_w;
+    return channel * p->channel + (y % c->stride_h * p->phases_w + x % c->stride_w) * p->plane +
+           y / c->stride_h * p->row + x / c->stride_w;
+}
+
+/* offsets[i] of the taps [begin, end) in the order of the weights: channel, r, s. */
+static inline void patch_offsets(const tare__conv *c, const patch *p, int64_t begin, int64_t end, int64_t *offsets) {
+    int64_t s = begin % c->taps_w, r = begin / c->taps_w % c->taps_h, channel = begin / c->taps_w / c->taps_h;
+    for (int64_t i = begin; i < end; i++) {
+        *offsets++ = patch_offset(c, p, channel, r, s);
+        if (++s == c->taps_w) {
+            s = 0;
+            if (++r == c->taps_h) { r = 0, channel++; }
+        }
+    }
+}
+
+/* One row of a phase: element j is x[j * stride_w + first], or 0 outside the input's row. May write past its end what is
+ * written over by the next row. */
+static inline void patch_row(const tare__conv *c, tare_real *to, int64_t length, const tare_real *from, int64_t first) {
+    if (c->stride_w > 1) {
+        for (int64_t j = 0; j < length; j++) {
+            int64_t at = j * c->stride_w + first;
+            to[j] = at >= 0 && at < c->width ? from[at] : 0;
+        }
+        return;
+    }
+    int64_t left = max64(0, min64(-first, length)), end = max64(left, min64(c->width - first, length));
+    for (int64_t j = 0; j < left; j++) { to[j] = 0; }
+    from += first;
+    if (from + end + VL <= c->x_end) {
+        for (int64_t j = left; j < end; j += VL) { vec_store(to + j, vec_load(from + j)); }
+    } else if (end > left) {
+        memcpy(to + left, from + left, (size_t)(end - left) * sizeof *to);
+    }
+    for (int64_t j = end; j < length; j++) { to[j] = 0; }
+}
+
+/* Fill the patch with `channels` channels from c0 on. */
+static inline void patch_fill(const tare__conv *c, const patch *p, int64_t c0, int64_t channels, tare_real *to) {
+    for (int64_t channel = c0; channel < c0 + channels; channel++) {
+        const tare_real *x = c->x + channel * c->height * c->width;
+        for (int64_t a = 0; a < p->phases_h; a++) {
+            for (int64_t b = 0; b < p->phases_w; b++) {
+                int64_t first = p->j0 * c->stride_w + b - c->pad_w;
+                for (int64_t i = 0; i < p->plane_rows; i++, to += p->row) {
+                    int64_t y = (p->i0 + i) * c->stride_h + a - c->pad_h;
+                    if (y >= 0 && y < c->height) {
+                        patch_row(c, to, p->row, x + y * c->width, first);
+                    } else {
+                        memset(to, 0, (size_t)p->row * sizeof *to);
+                    }
+                }
+            }
+        }
+    }
+    memset(to, 0, PATCH_SLACK * sizeof *to);
+}
+
+#endif

@@ -1,0 +1,206 @@
+/* conv2d.c - cross-correlation of images with filters: options, errors, forward. */
+#include "conv2d.h"
+
+#include <inttypes.h>
+
+tare__conv2d tare__conv2d_of(const tare_node *n) {
+    const tare_conv2d_opt *opt = n->attr;
+    const int64_t *x = n->in[0]->shape.dim, *w = n->in[1]->shape.dim;
+    tare__conv2d v = { .n = x[0], .groups = opt->groups ? opt->groups : 1, .h = x[2], .w = x[3], .r = w[2], .s = w[3] };
+    v.c = w[1];
+    v.k = w[0] / v.groups;
+    v.stride_h = opt->stride ? opt->stride : 1;
+    v.stride_w = opt->stride_w ? opt->stride_w : v.stride_h;
+    v.dil_h = opt->dilation ? opt->dilation : 1;
+    v.dil_w = opt->dilation_w ? opt->dilation_w : v.dil_h;
+    v.pad_h = opt->pad;
+    v.pad_w = opt->pad_w == 0 ? opt->pad : opt->pad_w == -1 ? 0 : opt->pad_w;
+    int64_t room_h = v.h + 2 * v.pad_h - v.dil_h * (v.r - 1) - 1, room_w = v.w + 2 * v.pad_w - v.dil_w * (v.s - 1) - 1;
+    v.oh = room_h < 0 ? 0 : room_h / v.stride_h + 1;
+    v.ow = room_w < 0 ? 0 : room_w / v.stride_w + 1;
+    return v;
+}
+
+static tare_status check_options(tare_node *n) {
+    const tare_conv2d_opt *o = n->attr;
+    if (o->stride < 0 || o->stride_w < 0) {
+        return tare_node_fail(n, TARE_EINVAL, "stride %d, stride_w %d: must be at least 1 (0: 1)", o->stride,
+                              o->stride_w);
+    }
+    if (o->dilation < 0 || o->dilation_w < 0) {
+        return tare_node_fail(n, TARE_EINVAL, "dilation %d, dilation_w %d: must be at least 1 (0: 1)", o->dilation,
+                              o->dilation_w);
+    }
+    if (o->pad < 0 || o->pad_w < -1) {
+        return tare_node_fail(n, TARE_EINVAL, "pad %d, pad_w %d: must be at least 0 (pad_w -1 for none)", o->pad,
+                              o->pad_w);
+    }
+    if (o->groups < 0) { return tare_node_fail(n, TARE_EINVAL, "groups %d: must be at least 1 (0: 1)", o->groups); }
+    return TARE_OK;
+}
+
+static tare_status check_shapes(tare_node *n) {
+    tare_shape x = n->in[0]->shape, w = n->in[1]->shape;
+    tare_shape_buf xt, wt, bt;
+    const char *xs = tare_shape_text(x, &xt), *ws = tare_shape_text(w, &wt);
+    int64_t groups = ((const tare_conv2d_opt *)n->attr)->groups;
+    if (groups == 0) { groups = 1; }
+    if (x.ndim != 4) { return tare_node_fail(n, TARE_ESHAPE, "x %s is not [N,C,H,W]", xs); }
+    if (w.ndim != 4) { return tare_node_fail(n, TARE_ESHAPE, "weight %s is not [K,C/groups,R,S]", ws); }
+    if (w.dim[0] < 1 || w.dim[1] < 1 || w.dim[2] < 1 || w.dim[3] < 1) {
+        return tare_node_fail(n, TARE_ESHAPE, "weight %s has a dimension of 0", ws);
+    }
+    if (w.dim[0] % groups) {
+        return tare_node_fail(n, TARE_ESHAPE, "%" PRId64 " groups do not divide the %" PRId64 " filters of weight %s",
+                              groups, w.dim[0], ws);
+    }
+    if (x.dim[1] != w.dim[1] * groups) {
+        return tare_node_fail(n, TARE_ESHAPE,
+                              "x %s has %" PRId64 " channels, weight %s in %" PRId64 " group%s takes %" PRId64, xs,
+                              x.dim[1], ws, groups, groups == 1 ? "" : "s", w.dim[1] * groups);
+    }
+    if (n->in[2] && (n->in[2]->shape.ndim != 1 || n->in[2]->shape.dim[0] != w.dim[0])) {
+        return tare_node_fail(n, TARE_ESHAPE, "bias %s does not fit weight %s: must be [%" PRId64 "]",
+                              tare_shape_text(n->in[2]->shape, &bt), ws, w.dim[0]);
+    }
+    return TARE_OK;
+}
+
+static tare_status check(tare_node *n) {
+    tare_status status = check_options(n);
+    if (!status) { status = check_shapes(n); }
+    if (status) { return status; }
+    tare__conv2d v = tare__conv2d_of(n);
+    if (v.oh < 1 || v.ow < 1) {
+        tare_shape_buf xt, wt;
+        return tare_node_fail(n, TARE_ESHAPE,
+                              "weight %s (dilation %" PRId64 "x%" PRId64 ") is larger than x %s padded by %" PRId64
+                              "x%" PRId64 ": use more padding, or pool less often before",
+                              tare_shape_text(n->in[1]->shape, &wt), v.dil_h, v.dil_w,
+                              tare_shape_text(n->in[0]->shape, &xt), v.pad_h, v.pad_w);
+    }
+    n->shape = TARE_SHAPE(v.n, v.k * v.groups, v.oh, v.ow);
+    n->macs = (double)tare_shape_numel(n->shape) * (double)(v.c * v.r * v.s);
+    n->grad_scratch_bytes = tare__conv2d_grad_scratch(&v, n->in[0]->requires_grad, n->in[1]->requires_grad);
+    return TARE_OK;
+}
+
+enum {
+    CHUNK_MACS = 1 << 19, /* multiply-adds worth a chunk of their own */
+    UNITS = 8,            /* pieces wanted of a small batch */
+};
+
+tare__conv2d_units tare__conv2d_units_of(int64_t images, int64_t rows, int64_t filters, double macs) {
+    tare__conv2d_units u = { 1, 1, 1 };
+    while (images * u.bands * u.parts < UNITS && macs / (double)(images * u.bands * u.parts) >= 2 * CHUNK_MACS) {
+        /* A band takes its neighbours' edges along, a part copies the input again: both cost little while they are large. */
+        if (rows / u.bands >= 8) {
+            u.bands *= 2;
+        } else if (filters / u.parts >= 64) {
+            u.parts *= 2;
+        } else {
+            break;
+        }
+    }
+    double unit = macs / (double)(tare__max(images, 1) * u.bands * u.parts);
+    u.grain = unit >= CHUNK_MACS ? 1 : (int64_t)(CHUNK_MACS / tare__max((int64_t)unit, 1));
+    return u;
+}
+
+typedef struct job {
+    const tare_node *node;
+    tare__conv2d v;
+    tare__conv2d_units units;
+} job;
+
+static void forward_units(void *context, int64_t begin, int64_t end) {
+    const job *j = context;
+    const tare__conv2d *v = &j->v;
+    const tare_tensor *x = j->node->in[0], *w = j->node->in[1], *b = j->node->in[2], *y = j->node->out;
+    tare__conv c = { .channels = v->c,
+                     .height = v->h,
+                     .width = v->w,
+                     .out_h = v->oh,
+                     .out_w = v->ow,
+                     .taps_h = v->r,
+                     .taps_w = v->s,
+                     .stride_h = v->stride_h,
+                     .stride_w = v->stride_w,
+                     .pad_h = v->pad_h,
+                     .pad_w = v->pad_w,
+                     .dil_h = v->dil_h,
+                     .dil_w = v->dil_w,
+                     .x_end = x->data + x->numel,
+                     .y_plane = v->oh * v->ow,
+                     .y_row = v->ow,
+                     .y_column = 1 };
+    for (int64_t unit = begin; unit < end; unit++) {
+        int64_t part = unit % j->units.parts, rest = unit / j->units.parts;
+        int64_t band = rest % j->units.bands, image = rest / j->units.bands;
+        int64_t k0 = tare__piece(v->k, j->units.parts, part);
+        c.filters = tare__piece(v->k, j->units.parts, part + 1) - k0;
+        for (int64_t g = 0; g < v->groups; g++) {
+            int64_t filter = g * v->k + k0;
+            c.x = x->data + (image * v->groups + g) * v->c * v->h * v->w;
+            c.weight = w->data + filter * v->c * v->r * v->s;
+            c.bias = b ? b->data + filter : NULL;
+            c.y = y->data + (image * v->groups * v->k + filter) * c.y_plane;
+            tare__kernels()->conv(&c, tare__piece(v->oh, j->units.bands, band),
+                                  tare__piece(v->oh, j->units.bands, band + 1));
+        }
+    }
+}
+
+static void forward(tare_node *n) {
+    job j = { .node = n, .v = tare__conv2d_of(n) };
+    j.units = tare__conv2d_units_of(j.v.n, j.v.oh, j.v.k, n->macs);
+    tare_parallel_for(j.v.n * j.units.bands * j.units.parts, j.units.grain, forward_units, &j);
+}
+
+/* clang-format off */
+#define CASE(text, n, c, h, w, k, cg, r, s, ...)                                                                       \
+    { .name = text, .in = { { 4, { n, c, h, w } }, { 4, { k, cg, r, s } }, { 1, { k } } },                             \
+      .attr = &(const tare_conv2d_opt){ __VA_ARGS__ } }
+
+static const tare_opcase cases[] = {
+    CASE("k3", 2, 3, 5, 6, 4, 3, 3, 3, .stride = 1),
+    CASE("k3_p1", 2, 2, 5, 5, 3, 2, 3, 3, .pad = 1),
+    CASE("k3_p1_one_channel", 2, 1, 6, 7, 5, 1, 3, 3, .pad = 1),
+    CASE("k3_s2_p1", 2, 3, 7, 6, 4, 3, 3, 3, .stride = 2, .pad = 1),
+    CASE("k1", 2, 3, 4, 5, 4, 3, 1, 1, .stride = 1),
+    CASE("k1_s2", 1, 3, 5, 6, 2, 3, 1, 1, .stride = 2),
+    CASE("k2_s3", 1, 2, 8, 7, 3, 2, 2, 2, .stride = 3),
+    CASE("k5_p2", 1, 2, 6, 6, 2, 2, 5, 5, .pad = 2),
+    CASE("k3x2_s2x1_p1x0_d1x2", 2, 2, 7, 6, 3, 2, 3, 2, .stride = 2, .pad = 1, .dilation = 1, .stride_w = 1, .pad_w = -1,
+         .dilation_w = 2),
+    CASE("dilation2", 1, 2, 8, 7, 3, 2, 3, 3, .pad = 2, .dilation = 2),
+    CASE("dilation2_s2", 1, 2, 9, 8, 3, 2, 3, 3, .stride = 2, .pad = 1, .dilation = 2),
+    CASE("dilation3_s2", 1, 1, 11, 10, 2, 1, 3, 3, .stride = 2, .pad = 3, .dilation = 3),
+    CASE("wide_pad", 1, 2, 3, 2, 2, 2, 2, 3, .pad = 3),
+    CASE("groups", 2, 4, 5, 5, 6, 2, 3, 3, .pad = 1, .groups = 2),
+    CASE("depthwise", 2, 3, 5, 6, 3, 1, 3, 3, .pad = 1, .groups = 3),
+    CASE("depthwise_s2", 1, 2, 6, 6, 4, 1, 3, 3, .stride = 2, .pad = 1, .groups = 2),
+    CASE("whole", 3, 2, 4, 3, 5, 2, 4, 3, .stride = 1),
+    CASE("panels", 1, 17, 7, 9, 18, 17, 3, 3, .pad = 1),
+    { .name = "no_bias", .in = { { 4, { 2, 2, 4, 4 } }, { 4, { 3, 2, 3, 3 } } }, .absent = 4,
+      .attr = &(const tare_conv2d_opt){ .pad = 1 } },
+    { .name = NULL },
+};
+/* clang-format on */
+
+const tare_op tare_op_conv2d = {
+    .name = "conv2d",
+    .n_in = 3,
+    .n_optional = 1,
+    .attr_size = sizeof(tare_conv2d_opt),
+    .flags = TARE_OP_FRESH,
+    .reads = TARE_READS_IN(0) | TARE_READS_IN(1),
+    .check = check,
+    .forward = forward,
+    .backward = tare__conv2d_backward,
+    .cases = cases,
+};
+
+tare_tensor *tare_conv2d(tare_tape *t, tare_tensor *x, tare_tensor *w, tare_tensor *b, tare_conv2d_opt opt) {
+    return tare_apply(t, &tare_op_conv2d, (tare_tensor *[]){ x, w, b }, 3, &opt);
+}

@@ -1,0 +1,290 @@
+/* conv2d_back.c - the gradients of conv2d.
+ *
+ * To the input: each phase of the stride is a correlation of dy with those taps that reach it, turned round. To weight and
+ * bias: shares of a fixed number of image ranges, added in order. */
+#include "conv2d.h"
+
+#include <string.h>
+
+/* ---- to the input ------------------------------------------------------------------------------------------------ */
+
+/* Along one dimension, the inputs congruent to `phase` under the stride and the taps that reach them. */
+typedef struct phase {
+    int64_t taps, first, step; /* taps first, first + step, ... of the kernel */
+    int64_t dil, pad;          /* of the correlation with dy */
+    int64_t start, count;      /* the inputs start, start + stride, ... */
+} phase;
+
+static phase phase_of(int64_t index, int64_t size, int64_t taps, int64_t stride, int64_t pad, int64_t dil) {
+    phase p = { .first = -1 };
+    for (int64_t r = 0; r < taps; r++) {
+        if (r * dil % stride != index) { continue; }
+        if (p.taps == 0) { p.first = r; }
+        if (p.taps == 1) { p.step = r - p.first; }
+        p.taps++;
+    }
+    /* Input u stride + index - pad >= 0 meets dy[u - (r dil - index) / stride]. */
+    int64_t u = pad > index ? (pad - index + stride - 1) / stride : 0;
+    p.start = u * stride + index - pad;
+    p.count = p.start < size ? (size - p.start - 1) / stride + 1 : 0;
+    p.dil = p.taps > 1 ? p.step * dil / stride : 1;
+    p.pad = p.taps ? (p.first * dil - index) / stride + (p.taps - 1) * p.dil - u : 0;
+    return p;
+}
+
+typedef struct input_job {
+    tare__conv2d v;
+    tare__conv2d_units units;
+    const tare_tensor *y;
+    const tare_real *weight;
+    tare_real *turned, *dx;
+    bool add;
+} input_job;
+
+/* The weights of phase (a, b), as [groups][c][k][taps of a][taps of b], lie behind those of the phases before. */
+static void turn_weight(const tare__conv2d *v, const phase *a, const phase *b, const tare_real *from, tare_real *to,
+                        int64_t channel) {
+    int64_t g = channel / v->c, c = channel % v->c;
+    to += channel * v->k * a->taps * b->taps;
+    for (int64_t k = 0; k < v->k; k++) {
+        const tare_real *w = from + ((g * v->k + k) * v->c + c) * v->r * v->s;
+        for (int64_t i = a->taps - 1; i >= 0; i--) {
+            for (int64_t j = b->taps - 1; j >= 0; j--) {
+                *to++ = w[(a->first + i * a->step) * v->s + b->first + j * b->step];
+            }
+        }
+    }
+}
+
+typedef void (*phase_fn)(const input_job *j, const phase *a, const phase *b, tare_real *turned, int64_t which);
+
+/* fn for each phase that has inputs. */
+static void each_phase(const input_job *j, phase_fn fn, int64_t which) {
+    const tare__conv2d *v = &j->v;
+    tare_real *turned = j->turned;
+    for (int64_t ia = 0; ia < v->stride_h; ia++) {
+        phase a = phase_of(ia, v->h, v->r, v->stride_h, v->pad_h, v->dil_h);
+        for (int64_t ib = 0; ib < v->stride_w; ib++) {
+            phase b = phase_of(ib, v->w, v->s, v->stride_w, v->pad_w, v->dil_w);
+            fn(j, &a, &b, turned, which);
+            turned += v->groups * v->c * v->k * a.taps * b.taps;
+        }
+    }
+}
+
+static void turn_phase(const input_job *j, const phase *a, const phase *b, tare_real *turned, int64_t channel) {
+    turn_weight(&j->v, a, b, j->weight, turned, channel);
+}
+
+static void turn_channels(void *context, int64_t begin, int64_t end) {
+    for (int64_t channel = begin; channel < end; channel++) { each_phase(context, turn_phase, channel); }
+}
+
+static void clear_phase(const tare__conv *c, int64_t begin, int64_t end) {
+    for (int64_t k = 0; k < c->filters; k++) {
+        for (int64_t i = begin; i < end; i++) {
+            for (int64_t j = 0; j < c->out_w; j++) { c->y[k * c->y_plane + i * c->y_row + j * c->y_column] = 0; }
+        }
+    }
+}
+
+static void input_phase(const input_job *j, const phase *a, const phase *b, tare_real *turned, int64_t unit) {
+    const tare__conv2d *v = &j->v;
+    int64_t part = unit % j->units.parts, band = unit / j->units.parts % j->units.bands;
+    int64_t image = unit / j->units.parts / j->units.bands;
+    int64_t c0 = tare__piece(v->c, j->units.parts, part);
+    int64_t begin = tare__piece(a->count, j->units.bands, band), end = tare__piece(a->count, j->units.bands, band + 1);
+    if (begin == end || b->count == 0) { return; }
+    tare__conv c = { .channels = v->k,
+                     .height = v->oh,
+                     .width = v->ow,
+                     .out_h = a->count,
+                     .out_w = b->count,
+                     .taps_h = a->taps,
+                     .taps_w = b->taps,
+                     .stride_h = 1,
+                     .stride_w = 1,
+                     .pad_h = a->pad,
+                     .pad_w = b->pad,
+                     .dil_h = a->dil,
+                     .dil_w = b->dil,
+                     .x_end = j->y->grad + j->y->numel,
+                     .y_plane = v->h * v->w,
+                     .y_row = v->stride_h * v->w,
+                     .y_column = v->stride_w,
+                     .add = j->add };
+    c.filters = tare__piece(v->c, j->units.parts, part + 1) - c0;
+    for (int64_t g = 0; g < v->groups; g++) {
+        int64_t channel = g * v->c + c0;
+        c.x = j->y->grad + (image * v->groups + g) * v->k * v->oh * v->ow;
+        c.weight = turned + channel * v->k * a->taps * b->taps;
+        c.y = j->dx + (image * v->groups * v->c + channel) * c.y_plane + a->start * v->w + b->start;
+        if (a->taps && b->taps) {
+            tare__kernels()->conv(&c, begin, end);
+        } else if (!j->add) {
+            clear_phase(&c, begin, end);
+        }
+    }
+}
+
+static void input_units(void *context, int64_t begin, int64_t end) {
+    for (int64_t unit = begin; unit < end; unit++) { each_phase(context, input_phase, unit); }
+}
+
+static void backward_input(tare_node *n, const tare__conv2d *v, tare_real *scratch) {
+    input_job j = { .v = *v, .y = n->out, .weight = n->in[1]->data, .turned = scratch, .dx = tare_grad(n, 0) };
+    j.add = tare_grad_add(n, 0);
+    j.units = tare__conv2d_units_of(v->n, v->h / v->stride_h, v->c, n->macs);
+    tare_parallel_for(v->groups * v->c, tare__grain((double)(v->k * v->r * v->s)), turn_channels, &j);
+    tare_parallel_for(v->n * j.units.bands * j.units.parts, j.units.grain, input_units, &j);
+}
+
+/* ---- to weight and bias ------------------------------------------------------------------------------------------ */
+
+enum {
+    SHARES = 8,            /* most shares of the batch added up on their own */
+    SHARES_SIZE = 1 << 21, /* most numbers in all shares together, unless one share alone is larger */
+    BLOCK_CHANNELS = 16,   /* fewest channels worth a chunk of their own */
+};
+
+typedef struct weight_job {
+    tare__conv2d v;
+    const tare_tensor *x, *y;
+    int64_t shares, blocks; /* of the batch, of the channels */
+    int64_t step, size;     /* from tap to tap in a share; numbers of a share */
+    tare_real *sums;        /* [shares][groups][c][r][s][step] */
+    double *bias;           /* [shares][groups][k] */
+    tare_real *dw, *db;
+    bool add_w, add_b;
+} weight_job;
+
+static weight_job weight_plan(const tare__conv2d *v) {
+    weight_job j = { .v = *v };
+    int64_t lanes = tare__kernels()->lanes;
+    j.step = tare__ceil_div(v->k, lanes) * lanes;
+    j.size = v->groups * v->c * v->r * v->s * j.step;
+    j.shares = tare__max(1, tare__min(SHARES, v->n));
+    while (j.shares > 1 && j.shares * j.size > SHARES_SIZE) { j.shares /= 2; }
+    j.blocks = tare__max(1, tare__min(SHARES / j.shares, v->c / BLOCK_CHANNELS));
+    return j;
+}
+
+static void share_of(const weight_job *j, int64_t share, int64_t block, int64_t image) {
+    const tare__conv2d *v = &j->v;
+    int64_t c0 = tare__piece(v->c, j->blocks, block), taps = v->r * v->s;
+    tare__conv c = { .channels = tare__piece(v->c, j->blocks, block + 1) - c0,
+                     .height = v->h,
+                     .width = v->w,
+                     .filters = v->k,
+                     .out_h = v->oh,
+                     .out_w = v->ow,
+                     .taps_h = v->r,
+                     .taps_w = v->s,
+                     .stride_h = v->stride_h,
+                     .stride_w = v->stride_w,
+                     .pad_h = v->pad_h,
+                     .pad_w = v->pad_w,
+                     .dil_h = v->dil_h,
+                     .dil_w = v->dil_w,
+                     .x_end = j->x->data + j->x->numel };
+    for (int64_t g = 0; g < v->groups; g++) {
+        tare__conv_sums s = { .dy = j->y->grad + (image * v->groups + g) * v->k * v->oh * v->ow, .step = j->step };
+        s.weight = j->sums + share * j->size + (g * v->c + c0) * taps * j->step;
+        s.bias = j->db && block == 0 ? j->bias + (share * v->groups + g) * v->k : NULL;
+        c.x = j->x->data + ((image * v->groups + g) * v->c + c0) * v->h * v->w;
+        tare__kernels()->conv_weight(&c, &s);
+    }
+}
+
+static void weight_shares(void *context, int64_t begin, int64_t end) {
+    const weight_job *j = context;
+    const tare__conv2d *v = &j->v;
+    for (int64_t chunk = begin; chunk < end; chunk++) {
+        int64_t share = chunk / j->blocks, block = chunk % j->blocks, taps = v->r * v->s * j->step;
+        int64_t c0 = tare__piece(v->c, j->blocks, block), c1 = tare__piece(v->c, j->blocks, block + 1);
+        for (int64_t g = 0; g < v->groups; g++) {
+            memset(j->sums + share * j->size + (g * v->c + c0) * taps, 0, (size_t)((c1 - c0) * taps) * sizeof *j->sums);
+        }
+        if (block == 0) { memset(j->bias + share * v->groups * v->k, 0, (size_t)(v->groups * v->k) * sizeof *j->bias); }
+        for (int64_t i = tare__piece(v->n, j->shares, share); i < tare__piece(v->n, j->shares, share + 1); i++) {
+            share_of(j, share, block, i);
+        }
+    }
+}
+
+/* Filters [begin, end), counted through all groups: the shares in order, turned into the weight's own layout. */
+static void add_shares(void *context, int64_t begin, int64_t end) {
+    const weight_job *j = context;
+    const tare__conv2d *v = &j->v;
+    int64_t taps = v->c * v->r * v->s;
+    while (begin < end) {
+        int64_t g = begin / v->k, k = begin % v->k, count = tare__min(tare__min(end - begin, v->k - k), 16);
+        for (int64_t tap = 0; tap < taps; tap++) {
+            tare_real sum[16] = { 0 }, *dw = j->dw + begin * taps + tap;
+            const tare_real *from = j->sums + (g * taps + tap) * j->step + k;
+            for (int64_t share = 0; share < j->shares; share++, from += j->size) {
+                for (int64_t e = 0; e < count; e++) { sum[e] += from[e]; }
+            }
+            for (int64_t e = 0; e < count; e++) { dw[e * taps] = sum[e] + (j->add_w ? dw[e * taps] : 0); }
+        }
+        for (int64_t e = 0; j->db && e < count; e++) {
+            double sum = 0;
+            for (int64_t share = 0; share < j->shares; share++) {
+                sum += j->bias[share * v->groups * v->k + begin + e];
+            }
+            j->db[begin + e] = (tare_real)sum + (j->add_b ? j->db[begin + e] : 0);
+        }
+        begin += count;
+    }
+}
+
+static void backward_weight(tare_node *n, const tare__conv2d *v, tare_real *scratch) {
+    weight_job j = weight_plan(v);
+    j.x = n->in[0];
+    j.y = n->out;
+    j.bias = (double *)(void *)scratch;
+    j.sums = (tare_real *)(j.bias + tare__ceil_div(j.shares * v->groups * v->k, 8) * 8);
+    j.dw = tare_grad(n, 1);
+    j.add_w = tare_grad_add(n, 1);
+    j.db = n->in[2] ? tare_grad(n, 2) : NULL;
+    j.add_b = j.db && tare_grad_add(n, 2);
+    tare_parallel_for(j.shares * j.blocks, 1, weight_shares, &j);
+    int64_t grain = tare__ceil_div(tare__grain((double)(j.shares * v->c * v->r * v->s)), 16) * 16;
+    tare_parallel_for(v->groups * v->k, grain, add_shares, &j);
+}
+
+/* The bias alone: sums over the batch of each filter's plane. */
+static void sum_bias(void *context, int64_t begin, int64_t end) {
+    const weight_job *j = context;
+    int64_t filters = j->v.groups * j->v.k, plane = j->v.oh * j->v.ow;
+    for (int64_t k = begin; k < end; k++) {
+        double sum = 0;
+        for (int64_t image = 0; image < j->v.n; image++) {
+            tare__kernels()->sum_rows(1, plane, j->y->grad + (image * filters + k) * plane, plane, &sum);
+        }
+        j->db[k] = (tare_real)sum + (j->add_b ? j->db[k] : 0);
+    }
+}
+
+/* ---- both -------------------------------------------------------------------------------------------------------- */
+
+size_t tare__conv2d_grad_scratch(const tare__conv2d *v, bool input, bool weight) {
+    weight_job j = weight_plan(v);
+    size_t turned = (size_t)(v->groups * v->k * v->c * v->r * v->s) * sizeof(tare_real);
+    size_t sums = (size_t)(j.shares * j.size) * sizeof(tare_real) +
+                  (size_t)tare__ceil_div(j.shares * v->groups * v->k, 8) * 8 * sizeof(double);
+    /* One after the other, so in the same place. */
+    size_t most = input ? turned : 0;
+    return weight && sums > most ? sums : most;
+}
+
+void tare__conv2d_backward(tare_node *n) {
+    tare__conv2d v = tare__conv2d_of(n);
+    if (tare_grad(n, 0)) { backward_input(n, &v, n->scratch); }
+    if (tare_grad(n, 1)) {
+        backward_weight(n, &v, n->scratch);
+    } else if (n->in[2] && tare_grad(n, 2)) {
+        weight_job j = { .v = v, .y = n->out, .db = tare_grad(n, 2), .add_b = tare_grad_add(n, 2) };
+        tare_parallel_for(v.groups * v.k, tare__grain((double)(v.n * v.oh * v.ow)), sum_bias, &j);
+    }
+}
