@@ -14,11 +14,16 @@ bool tare__broadcast(tare_shape a, tare_shape b, tare_shape *common) {
 }
 
 tare_status tare__broadcast_check(tare_node *n, tare_shape a, tare_shape b, tare_shape *common) {
-    if (tare__broadcast(a, b, common)) { return TARE_OK; }
+    tare_shape out;
+    bool fits = tare__broadcast(a, b, &out);
+    if (fits && tare_shape_numel(out) >= 0) {
+        *common = out;
+        return TARE_OK;
+    }
     tare_shape_buf left, right;
-    return tare_node_fail(n, TARE_ESHAPE,
-                          "shapes %s and %s do not broadcast: aligned at the right, sizes must be equal or 1",
-                          tare_shape_text(a, &left), tare_shape_text(b, &right));
+    return tare_node_fail(n, TARE_ESHAPE, "shapes %s and %s do not broadcast: %s", tare_shape_text(a, &left),
+                          tare_shape_text(b, &right),
+                          fits ? "the result is too large" : "aligned at the right, sizes must be equal or 1");
 }
 
 void tare__strides(tare_shape shape, tare_shape common, int64_t stride[TARE_MAX_DIMS]) {

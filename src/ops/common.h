@@ -14,7 +14,7 @@
 
 static inline int64_t tare__min(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t tare__max(int64_t a, int64_t b) { return a > b ? a : b; }
-static inline int64_t tare__ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static inline int64_t tare__ceil_div(int64_t a, int64_t b) { return a / b + (a % b > 0); }
 
 /* ---- dimensions -------------------------------------------------------------------------------------------------- */
 

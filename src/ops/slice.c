@@ -17,7 +17,7 @@ static bool resolve(const tare_node *n, slice_opt *opt) {
     int64_t size = in.dim[opt->dim];
     opt->begin += opt->begin < 0 ? size : 0;
     opt->end += opt->end < 0 ? size : 0;
-    opt->step += opt->step == 0;
+    opt->step = opt->step == 0 ? 1 : tare__min(opt->step, tare__max(size, 1)); /* longer steps reach no further */
     return opt->begin >= 0 && opt->begin <= opt->end && opt->end <= size && opt->step >= 1;
 }
 
