@@ -7,18 +7,9 @@ static void forward(tare_node *n) { tare__activation_forward(n, tare__kernels()-
 static void backward(tare_node *n) { tare__activation_backward(n, tare__kernels()->gelu_back, 0, WORK); }
 
 static const tare_opcase cases[] = {
-    {
-        .name = "odd",
-        .in = { { 2, { 3, 7 } } },
-    },
-    {
-        .name = "scalar",
-        .in = { { 0, { 0 } } },
-    },
-    {
-        .name = "six_dims",
-        .in = { { 6, { 2, 1, 3, 2, 1, 2 } } },
-    },
+    { .name = "odd", .in = { { 2, { 3, 7 } } } },
+    { .name = "scalar", .in = { { 0, { 0 } } } },
+    { .name = "six_dims", .in = { { 6, { 2, 1, 3, 2, 1, 2 } } } },
     { .name = "large", .in = { { 1, { 37 } } }, .fill = { { TARE_FILL_UNIFORM, -6, 6 } } },
     { .name = NULL },
 };

@@ -10,21 +10,9 @@ static void backward(tare_node *n) { tare__activation_backward(n, tare__kernels(
     { TARE_FILL_AWAY, 0.1, 0 }
 
 static const tare_opcase cases[] = {
-    {
-        .name = "odd",
-        .in = { { 2, { 3, 7 } } },
-        .fill = { AWAY_FROM_KINK },
-    },
-    {
-        .name = "scalar",
-        .in = { { 0, { 0 } } },
-        .fill = { AWAY_FROM_KINK },
-    },
-    {
-        .name = "six_dims",
-        .in = { { 6, { 2, 1, 3, 2, 1, 2 } } },
-        .fill = { AWAY_FROM_KINK },
-    },
+    { .name = "odd", .in = { { 2, { 3, 7 } } }, .fill = { AWAY_FROM_KINK } },
+    { .name = "scalar", .in = { { 0, { 0 } } }, .fill = { { TARE_FILL_UNIFORM, 0.5, 2 } } },
+    { .name = "six_dims", .in = { { 6, { 2, 1, 3, 2, 1, 2 } } }, .fill = { AWAY_FROM_KINK } },
     { .name = NULL },
 };
 
