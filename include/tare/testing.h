@@ -60,7 +60,7 @@ typedef struct tare_gradcheck_opt {
 
 typedef struct tare_gradcheck_report {
     tare_check check;
-    double worst;             /* the largest error found, in the unit of rtol */
+    double worst;             /* the largest error found, in the unit of rtol, which it may reach */
     int input;                /* where it was: which input (parameters follow the inputs) ... */
     int64_t element;          /* ... and which element of it */
     double analytic, numeric; /* the two values there */

@@ -111,8 +111,8 @@ static tare_status judge(tare__check *c, int set, int s, const difference *d, in
     double scale = sqrt(square);
     for (int64_t i = 0; i < n; i++) {
         double error = fabs(d[i].analytic - d[i].numeric), unit = fabs(d[i].numeric) + scale;
-        double relative = fmax(error - d[i].noise, 0) / unit;
-        bool right = isfinite(unit) && error <= c->opt.rtol * unit + d[i].noise; /* NaN is not */
+        double allowed = c->opt.rtol * unit + d[i].noise, relative = c->opt.rtol * error / allowed;
+        bool right = isfinite(unit) && error <= allowed; /* NaN is not */
         r->compared++;
         if (right && relative <= r->worst) { continue; }
         r->worst = relative;
