@@ -130,8 +130,9 @@ static tare_status write_config(const char *folder, const tare_options *o) {
     tare__options_json(o, &t, "options");
     add_machine(&t);
     tare__json_close(&t, '}');
-    char *text = tare__text_take(&t);
+    char *json = tare__text_take(&t), *text = json ? tare__json_indented(json) : NULL;
     tare_status s = path && text ? write_whole(path, text) : tare_fail(TARE_ENOMEM, "out of memory: config.json");
+    tare_free(json);
     tare_free(text);
     tare_free(command);
     tare_free(path);

@@ -42,3 +42,27 @@ void tare__json_bool(tare__text *t, const char *key, bool value) {
     begin(t, key);
     tare__text_add(t, value ? "true" : "false");
 }
+
+char *tare__json_indented(const char *json) {
+    tare__text t = { 0 };
+    int depth = 0, lists = 0; /* lists stay on their line */
+    bool quoted = false;
+    for (const char *s = json; *s; s++) {
+        if (quoted && *s == '\\') {
+            tare__text_addn(&t, s++, 1);
+        } /* what is escaped ends no string */
+        else if (*s == '"') {
+            quoted = !quoted;
+        }
+        bool opens = !quoted && *s == '{', closes = !quoted && *s == '}';
+        depth += opens - closes;
+        lists += !quoted && *s == '[';
+        lists -= !quoted && *s == ']';
+        if (closes) { tare__text_format(&t, "\n%*s", 2 * depth, ""); }
+        tare__text_addn(&t, s, 1);
+        bool comma = !quoted && *s == ',';
+        if (opens || (comma && lists == 0)) { tare__text_format(&t, "\n%*s", 2 * depth, ""); }
+        if ((comma && lists > 0) || (!quoted && *s == ':')) { tare__text_add(&t, " "); }
+    }
+    return tare__text_take(&t);
+}

@@ -12,4 +12,7 @@ void tare__json_number(tare__text *t, const char *key, double value);     /* NaN
 void tare__json_int(tare__text *t, const char *key, int64_t value);
 void tare__json_bool(tare__text *t, const char *key, bool value);
 
+/* tare__json_indented - the same JSON with line breaks in its objects, for people; tare_free it. NULL: TARE_ENOMEM. */
+char *tare__json_indented(const char *json);
+
 #endif
