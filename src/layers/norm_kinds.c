@@ -6,7 +6,7 @@
 
 /* Options that several norms have. eps: 0 is no value of it, since statistics are taken from data. */
 #define EPS                                                                                                            \
-    { .key = "eps", .initial = 1e-5, .lo = 1e-30, .hi = 1e30, .help = "added to the variance" }
+    { .key = "eps", .initial = 1e-5, .lo = 1e-20, .hi = 1e20, .help = "added to the variance" }
 #define AFFINE                                                                                                         \
     { .key = "affine", .initial = 1, .lo = 1, .words = "no|yes", .help = "learn a scale and a shift" }
 #define NOT(value) ((value) == 0)

@@ -175,8 +175,8 @@ tare_status tare_norm_canonical(const char *spec, char *text, size_t size) {
         const tare_norm_option *o = &s.kind->options[i];
         if (s.values[i] == o->initial) { continue; }
         write_value(o, s.values[i], value, sizeof value);
-        used += (size_t)snprintf(out + used, sizeof out - used, "%s%s%s%s", separator, i ? o->key : "", i ? "=" : "",
-                                 value);
+        used += (size_t)snprintf(out + used, sizeof out - used, "%s%s%s%s", separator, o->bare ? "" : o->key,
+                                 o->bare ? "" : "=", value);
         separator = ",";
     }
     if (used >= size) { return tare_fail(TARE_EINVAL, "norm \"%s\" does not fit %zu characters", spec, size); }
