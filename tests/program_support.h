@@ -25,13 +25,13 @@ typedef struct start {
     const char *out, *err;            /* files instead of the test's own folder */
 } start;
 
-static void limit(int what, int64_t bytes) {
+static inline void limit(int what, int64_t bytes) {
     const struct rlimit value = { (rlim_t)bytes, (rlim_t)bytes };
     if (bytes > 0 && setrlimit(what, &value) != 0) { _exit(125); }
 }
 
 /* Splits at spaces; a word may hold none. */
-static int split(char *line, char **argv, int room) {
+static inline int split(char *line, char **argv, int room) {
     int argc = 0;
     for (char *word = strtok(line, " "); word && argc + 1 < room; word = strtok(NULL, " ")) { argv[argc++] = word; }
     argv[argc] = NULL;
@@ -39,7 +39,7 @@ static int split(char *line, char **argv, int room) {
 }
 
 /* Starts build/bin/<line's first word> with the rest as arguments, output going to files. */
-static pid_t spawn(const start *how, const char *line) {
+static inline pid_t spawn(const start *how, const char *line) {
     fflush(NULL);
     pid_t child = fork();
     if (child != 0) { return child; }
@@ -58,13 +58,13 @@ static pid_t spawn(const start *how, const char *line) {
     _exit(127);
 }
 
-static int wait_code(pid_t child) {
+static inline int wait_code(pid_t child) {
     int status = 0;
     assert_int_equal(waitpid(child, &status, 0), child);
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-static void read_text(const char *path, char *text, size_t size) {
+static inline void read_text(const char *path, char *text, size_t size) {
     FILE *file = fopen(path, "rb");
     size_t n = file ? fread(text, 1, size - 1, file) : 0;
     text[n] = '\0';
@@ -74,7 +74,7 @@ static void read_text(const char *path, char *text, size_t size) {
 /* The folder of this test program's runs. */
 static char *work;
 
-static const outcome *run_under(start how, const char *format, va_list args) {
+static inline const outcome *run_under(start how, const char *format, va_list args) {
     static outcome o;
     char line[4096], out[4096], err[4096];
     vsnprintf(line, sizeof line, format, args);
@@ -90,8 +90,8 @@ static const outcome *run_under(start how, const char *format, va_list args) {
 }
 
 /* run - one line of shell, as it were: run("tare-mnist --epochs 1 --out %s", dir). The outcome holds until the next. */
-static const outcome *run(const char *format, ...) TARE_PRINTF(1, 2);
-static const outcome *run(const char *format, ...) {
+static inline const outcome *run(const char *format, ...) TARE_PRINTF(1, 2);
+static inline const outcome *run(const char *format, ...) {
     va_list args;
     va_start(args, format);
     const outcome *o = run_under((start){ 0 }, format, args);
@@ -100,8 +100,8 @@ static const outcome *run(const char *format, ...) {
 }
 
 /* run_limited - the same where no file may grow beyond so many bytes, or the process beyond so much memory (0: any). */
-static const outcome *run_limited(start how, const char *format, ...) TARE_PRINTF(2, 3);
-static const outcome *run_limited(start how, const char *format, ...) {
+static inline const outcome *run_limited(start how, const char *format, ...) TARE_PRINTF(2, 3);
+static inline const outcome *run_limited(start how, const char *format, ...) {
     va_list args;
     va_start(args, format);
     const outcome *o = run_under(how, format, args);
@@ -116,13 +116,13 @@ static const outcome *run_limited(start how, const char *format, ...) {
         if (o_->code != (want)) { fail_msg("exit code %d, not %d\n%s%s", o_->code, (want), o_->out, o_->err); }        \
     } while (0)
 
-static bool exists(const char *path) {
+static inline bool exists(const char *path) {
     struct stat status;
     return stat(path, &status) == 0;
 }
 
 /* Waits until the file holds `words`, at most 60 seconds. */
-static bool wait_for(const char *path, const char *words) {
+static inline bool wait_for(const char *path, const char *words) {
     static char text[65536];
     for (int i = 0; i < 6000; i++) {
         read_text(path, text, sizeof text);
