@@ -3,8 +3,10 @@
 #include "conv_patch.h"
 
 enum {
-    KC = 320,         /* longest run of taps at a time */
-    W_STEP = KC + 16, /* from row to row of the copied weights: no power of two */
+    KC = 320,                   /* longest run of taps at a time */
+    W_STEP = KC + 16,           /* from row to row of copied weights: no power of two */
+    BAD_STRIDE = 1024,          /* bytes; rows a multiple of this apart fall into few cache sets and are copied */
+    OUT_STEP = PATCH_FLAT + NR, /* from filter to filter of the flat outputs */
 };
 
 #define TILE_FNS(h)                                                                                                    \
@@ -36,22 +38,27 @@ static void put_filter(const tare__conv *c, const patch *p, const tare_real *fro
 /* All filters' outputs of one patch, from `channels` channels starting with c0. */
 static void run_patch(const tare__conv *c, const patch *p, const tare_real *in, int64_t c0, int64_t channels) {
     _Alignas(64) tare_real weight[MR * W_STEP];
-    _Alignas(64) tare_real out[MR * (PATCH_FLAT + NR) + VL];
+    _Alignas(64) tare_real out[MR * OUT_STEP + VL];
     int64_t offsets[PATCH_TAPS], taps = c->taps_h * c->taps_w, k = channels * taps;
     int64_t strips = (c->filters + MR - 1) / MR, blocks = (k + KC - 1) / KC;
+    bool copy = c->channels * taps * (int64_t)sizeof *weight % BAD_STRIDE == 0;
     patch_offsets(c, p, 0, k, offsets);
     for (int64_t n = 0; n < strips; n++) {
         int64_t m = piece(c->filters, strips, n), rows = piece(c->filters, strips, n + 1) - m;
         for (int64_t b = 0; b < blocks; b++) {
             int64_t q = piece(k, blocks, b);
             const tare_real *w = c->weight + m * c->channels * taps + c0 * taps + q;
-            tile t = { .k = piece(k, blocks, b + 1) - q, .s = weight, .s_step = W_STEP, .v_rows = offsets + q };
+            tile t = { .k = piece(k, blocks, b + 1) - q, .s = w, .s_step = c->channels * taps, .v_rows = offsets + q };
             t.alpha = 1;
             t.add = b > 0;
             t.bias_row = c->bias && c0 == 0 && b == 0 ? c->bias + m : NULL;
-            t.c_step = PATCH_FLAT + NR;
-            for (int64_t i = 0; i < rows; i++) {
-                memcpy(weight + i * W_STEP, w + i * c->channels * taps, (size_t)t.k * sizeof *w);
+            t.c_step = OUT_STEP;
+            if (copy) {
+                for (int64_t i = 0; i < rows; i++) {
+                    memcpy(weight + i * W_STEP, w + i * t.s_step, (size_t)t.k * sizeof *w);
+                }
+                t.s = weight;
+                t.s_step = W_STEP;
             }
             for (int64_t f = 0; f < p->flat; f += NR) {
                 t.v = in + f;
@@ -59,13 +66,36 @@ static void run_patch(const tare__conv *c, const patch *p, const tare_real *in, 
                 tile_fns[rows - 1][p->flat - f > VL](&t);
             }
         }
-        for (int64_t i = 0; i < rows; i++) { put_filter(c, p, out + i * (PATCH_FLAT + NR), m + i, c->add || c0 > 0); }
+        for (int64_t i = 0; i < rows; i++) { put_filter(c, p, out + i * OUT_STEP, m + i, c->add || c0 > 0); }
     }
+}
+
+/* One tap, no stride, no padding: the input's planes are the im2col matrix as they lie. */
+static void run_matrix(const tare__conv *c, int64_t begin, int64_t end) {
+    tare__gemm_block b = { .rows = c->filters, .columns = (end - begin) * c->out_w, .k = c->channels, .alpha = 1 };
+    b.s = c->weight;
+    b.s_step = c->channels;
+    b.v = c->x + begin * c->width;
+    b.v_step = c->height * c->width;
+    b.r = c->y + begin * c->y_row;
+    b.r_step = c->y_plane;
+    b.add = c->add;
+    b.bias_row = c->bias;
+    TARE_K(gemm_block)(&b);
+}
+
+static bool is_matrix(const tare__conv *c) {
+    return c->taps_h == 1 && c->taps_w == 1 && c->stride_h == 1 && c->stride_w == 1 && c->pad_h == 0 && c->pad_w == 0 &&
+           c->out_h == c->height && c->out_w == c->width && c->y_column == 1 && c->y_row == c->out_w;
 }
 
 void TARE_K(conv)(const tare__conv *c, int64_t begin, int64_t end) {
     _Alignas(64) tare_real in[PATCH_SIZE + PATCH_SLACK];
     patch_cut cut = patch_cut_of(c, end - begin);
+    if (is_matrix(c)) {
+        run_matrix(c, begin, end);
+        return;
+    }
     if (cut.rows == 0) {
         TARE_K(conv_plain)(c, begin, end);
         return;

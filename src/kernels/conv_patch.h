@@ -96,42 +96,62 @@ static inline void patch_offsets(const tare__conv *c, const patch *p, int64_t be
     }
 }
 
-/* One row of a phase: element j is x[j * stride_w + first], or 0 outside the input's row. May write past its end what is
- * written over by the next row. */
-static inline void patch_row(const tare__conv *c, tare_real *to, int64_t length, const tare_real *from, int64_t first) {
-    if (c->stride_w > 1) {
-        for (int64_t j = 0; j < length; j++) {
-            int64_t at = j * c->stride_w + first;
-            to[j] = at >= 0 && at < c->width ? from[at] : 0;
+/* One plane of a phase of stride 1 along the rows: `rows` rows, of which those in [y0, y1) lie in the input, the first at
+ * `from`; in each `left` zeros, `some` numbers, zeros. What a vector writes too much is written over by what follows. */
+static inline void patch_plane(const tare__conv *c, const patch *p, tare_real *to, int64_t y0, int64_t y1,
+                               const tare_real *from, int64_t left, int64_t some) {
+    int64_t right = p->row - left - some, step = c->stride_h * c->width;
+    memset(to, 0, (size_t)(y0 * p->row) * sizeof *to);
+    to += y0 * p->row;
+    for (int64_t i = y0; i < y1; i++, from += step, to += p->row) {
+        tare_real *data = to + left;
+        for (int64_t j = 0; j < left; j++) { to[j] = 0; }
+        if (from + some + VL <= c->x_end) {
+            for (int64_t j = 0; j < some; j += VL) { vec_store(data + j, vec_load(from + j)); }
+        } else {
+            memcpy(data, from, (size_t)some * sizeof *to);
         }
-        return;
+        for (int64_t j = 0; j < right; j++) { data[some + j] = 0; }
     }
-    int64_t left = max64(0, min64(-first, length)), end = max64(left, min64(c->width - first, length));
-    for (int64_t j = 0; j < left; j++) { to[j] = 0; }
+    memset(to, 0, (size_t)((p->plane_rows - y1) * p->row) * sizeof *to);
+}
+
+/* One row of a phase under a stride: element j is from[j stride_w + first], or 0 outside the input's row. */
+static inline void patch_strided_row(const tare__conv *c, tare_real *to, int64_t length, const tare_real *from,
+                                     int64_t first) {
+    int64_t left = max64(0, min64(first < 0 ? (-first + c->stride_w - 1) / c->stride_w : 0, length));
+    int64_t end = max64(left, min64((c->width - first + c->stride_w - 1) / c->stride_w, length));
     from += first;
-    if (from + end + VL <= c->x_end) {
-        for (int64_t j = left; j < end; j += VL) { vec_store(to + j, vec_load(from + j)); }
-    } else if (end > left) {
-        memcpy(to + left, from + left, (size_t)(end - left) * sizeof *to);
+    for (int64_t j = 0; j < left; j++) { to[j] = 0; }
+    if (c->stride_w == 2) {
+        for (int64_t j = left; j < end; j++) { to[j] = from[2 * j]; }
+    } else {
+        for (int64_t j = left; j < end; j++) { to[j] = from[j * c->stride_w]; }
     }
     for (int64_t j = end; j < length; j++) { to[j] = 0; }
 }
 
 /* Fill the patch with `channels` channels from c0 on. */
 static inline void patch_fill(const tare__conv *c, const patch *p, int64_t c0, int64_t channels, tare_real *to) {
-    for (int64_t channel = c0; channel < c0 + channels; channel++) {
-        const tare_real *x = c->x + channel * c->height * c->width;
-        for (int64_t a = 0; a < p->phases_h; a++) {
-            for (int64_t b = 0; b < p->phases_w; b++) {
-                int64_t first = p->j0 * c->stride_w + b - c->pad_w;
-                for (int64_t i = 0; i < p->plane_rows; i++, to += p->row) {
-                    int64_t y = (p->i0 + i) * c->stride_h + a - c->pad_h;
-                    if (y >= 0 && y < c->height) {
-                        patch_row(c, to, p->row, x + y * c->width, first);
-                    } else {
-                        memset(to, 0, (size_t)p->row * sizeof *to);
-                    }
-                }
+    int64_t phases = p->phases_h * p->phases_w;
+    for (int64_t n = 0; n < channels * phases; n++, to += p->plane) {
+        const tare_real *x = c->x + (c0 + n / phases) * c->height * c->width;
+        int64_t a = n % phases / p->phases_w, b = n % phases % p->phases_w;
+        int64_t top = p->i0 * c->stride_h + a - c->pad_h, first = p->j0 * c->stride_w + b - c->pad_w;
+        /* Rows y0 .. y1 - 1 of the plane are rows of the input. */
+        int64_t y0 = min64(top < 0 ? (-top + c->stride_h - 1) / c->stride_h : 0, p->plane_rows);
+        int64_t y1 = max64(y0, min64((c->height - top + c->stride_h - 1) / c->stride_h, p->plane_rows));
+        if (c->stride_w == 1) {
+            int64_t left = max64(0, min64(-first, p->row));
+            int64_t some = max64(0, min64(c->width - first, p->row) - left);
+            patch_plane(c, p, to, y0, y1, x + (top + y0 * c->stride_h) * c->width + first + left, left, some);
+            continue;
+        }
+        for (int64_t i = 0; i < p->plane_rows; i++) {
+            if (i >= y0 && i < y1) {
+                patch_strided_row(c, to + i * p->row, p->row, x + (top + i * c->stride_h) * c->width, first);
+            } else {
+                memset(to + i * p->row, 0, (size_t)p->row * sizeof *to);
             }
         }
     }
