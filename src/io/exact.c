@@ -48,11 +48,12 @@ bool tare__exact_parse_double(const char *text, double *value) {
         if (digit < 0) { return false; }
         mantissa = mantissa << 4 | (uint64_t)digit;
     }
-    int64_t power;
-    if (*s != 'p' || (s[1] != '+' && s[1] != '-') || !tare__exact_parse_int(s + 1 + (s[1] == '+'), &power)) {
+    uint64_t size;
+    if (*s != 'p' || (s[1] != '+' && s[1] != '-') || !tare__exact_parse_uint(s + 2, &size) || size > BIAS) {
         return false;
     }
-    if (power < 1 - BIAS || power > BIAS || (!leading && power != (mantissa ? 1 - BIAS : 0))) { return false; }
+    int power = s[1] == '-' ? -(int)size : (int)size;
+    if (power < 1 - BIAS || (!leading && power != (mantissa ? 1 - BIAS : 0))) { return false; }
     uint64_t bits = mantissa | (leading ? (uint64_t)(power + BIAS) << MANTISSA_BITS : 0) | (uint64_t)negative << 63;
     memcpy(value, &bits, sizeof bits);
     return true;
