@@ -402,15 +402,15 @@ void TARE_K(avg_pool_back)(const tare__pool *p, int64_t planes, const tare_real 
 void TARE_K(plane_mean)(int64_t planes, int64_t size, const tare_real *x, tare_real *y) {
     for (int64_t plane = 0; plane < planes; plane++, x += size) {
         /* Blocks keep the rounding error of large planes at that of a short sum. */
-        tare_real total = 0;
-        for (int64_t begin = 0; begin < size; begin += 1024) {
-            int64_t end = at_most(begin + 1024, size);
+        double total = 0;
+        for (int64_t begin = 0; begin < size; begin += 256) {
+            int64_t end = at_most(begin + 256, size);
             tare_real sum = 0;
             TARE_SIMD_SUM(sum)
             for (int64_t j = begin; j < end; j++) { sum += x[j]; }
-            total += sum;
+            total += (double)sum;
         }
-        y[plane] = total / (tare_real)size;
+        y[plane] = (tare_real)(total / (double)size);
     }
 }
 
