@@ -53,7 +53,7 @@ static buffer orange_jpeg(void) {
 static buffer plain_png(int w, int h, int value) {
     static uint8_t pixels[65536];
     buffer b = { .size = 0 };
-    memset(pixels, value, (size_t)(w * h));
+    memset(pixels, value, sizeof pixels);
     assert_true(stbi_write_png_to_func(collect, &b, w, h, 1, pixels, w));
     return b;
 }

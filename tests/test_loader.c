@@ -27,7 +27,7 @@ static tare_loader *make_loader(const tare_dataset *ds, tare_loader_opt opt) {
 
 /* One epoch's samples into index, their number back. */
 static int64_t run_epoch(tare_loader *l, int64_t *index) {
-    tare_batch b;
+    tare_batch b = { .n = 0 };
     int64_t n = 0;
     while (tare_loader_next(l, &b)) {
         for (int64_t i = 0; i < b.n; i++) { index[n++] = b.index[i]; }
@@ -80,7 +80,7 @@ static void test_order(void **state) {
 static void test_limit(void **state) {
     (void)state;
     tare_dataset *ds = make_images(COUNT, 1, 2, 2, 4);
-    int64_t a[COUNT], b[COUNT];
+    int64_t a[COUNT] = { 0 }, b[COUNT] = { 0 };
     tare_loader *l = make_loader(ds, (tare_loader_opt){ .limit = 40, .seed = 1 });
     tare_loader *shuffled = make_loader(ds, (tare_loader_opt){ .limit = 40, .shuffle = true, .seed = 2 });
     assert_int_equal(tare_loader_samples(l), 40);
@@ -127,7 +127,7 @@ static void test_last_batches(void **state) {
         assert_int_equal(tare_loader_batches(l), cases[i].batches);
         assert_int_equal(tare_loader_dropped(l), cases[i].count - cases[i].samples);
         for (int epoch = 0; epoch < 2; epoch++) {
-            tare_batch b;
+            tare_batch b = { .n = 0 };
             int64_t samples = 0, batches = 0;
             for (; tare_loader_next(l, &b); batches++) { samples += b.n; }
             assert_int_equal(samples, cases[i].samples);
@@ -175,7 +175,7 @@ static void test_scaling(void **state) {
     tare_dataset *ds = make_images(5, 3, 4, 6, 2);
     for (tare_scaling scaling = TARE_SCALE_STANDARD; scaling <= TARE_SCALE_UNIT; scaling++) {
         tare_loader *l = make_loader(ds, (tare_loader_opt){ .batch = 2, .scaling = scaling });
-        tare_batch b;
+        tare_batch b = { .n = 0 };
         tare_real single[3 * 4 * 6];
         while (tare_loader_next(l, &b)) {
             assert_true(tare_shape_equal(b.shape, TARE_SHAPE(b.n, 3, 4, 6)));
@@ -203,7 +203,7 @@ static void test_padding_and_centre(void **state) {
     tare_dataset *ds = make_images(2, 1, 2, 3, 2);
     tare_loader *l =
         make_loader(ds, (tare_loader_opt){ .channels = 3, .height = 5, .width = 6, .scaling = TARE_SCALE_UNIT });
-    tare_batch b;
+    tare_batch b = { .n = 0 };
     assert_true(tare_loader_next(l, &b));
     assert_true(tare_shape_equal(b.shape, TARE_SHAPE(2, 3, 5, 6)));
     for (int i = 0; i < 2 * 3 * 5 * 6; i++) {
@@ -232,7 +232,7 @@ static void test_resume(void **state) {
     tare_dataset *ds = make_images(COUNT, 1, 4, 4, 4);
     for (int stop = 0; stop < 24; stop++) { /* two epochs of 11 batches, and their ends */
         tare_loader *l = make_loader(ds, FULL), *later = make_loader(ds, FULL);
-        tare_batch b, c;
+        tare_batch b = { .n = 0 }, c = { .n = 0 };
         for (int i = 0; i < stop; i++) { tare_loader_next(l, &b); }
         const tare_loader_state at = tare_loader_tell(l);
         assert_int_equal(at.epoch, stop / 12);
@@ -264,7 +264,7 @@ static void test_threads_and_allocations(void **state) {
     tare_loader *one = make_loader(ds, opt), *two = make_loader(ds, opt);
     const uint64_t before = tare_alloc_count();
     for (int i = 0; i < 10; i++) {
-        tare_batch a, b;
+        tare_batch a = { .n = 0 }, b = { .n = 0 };
         tare_threads_set(1);
         const bool more = tare_loader_next(one, &a);
         tare_threads_set(2);
@@ -339,12 +339,12 @@ static tare_dataset *own_dataset(own *o, bool threads) {
 static void test_source(void **state) {
     (void)state;
     own o = { .bad_sample = -1, .bad_label = -1 };
-    double noise[2][COUNT];
+    double noise[2][COUNT] = { { 0 } };
     for (int round = 0; round < 2; round++) {
         tare_threads_set(round + 1);
         tare_dataset *ds = own_dataset(&o, round == 1);
         tare_loader *l = make_loader(ds, (tare_loader_opt){ .batch = round ? 50 : 7, .shuffle = true, .seed = 3 });
-        tare_batch b;
+        tare_batch b = { .n = 0 };
         int64_t seen = 0;
         while (tare_loader_next(l, &b)) {
             assert_true(tare_shape_equal(b.shape, TARE_SHAPE(b.n, 2)));
@@ -376,7 +376,7 @@ static void test_source_fails(void **state) {
         tare_threads_set(2);
         tare_dataset *ds = own_dataset(&o, round % 2);
         tare_loader *l = make_loader(ds, (tare_loader_opt){ .batch = 10 });
-        tare_batch b;
+        tare_batch b = { .n = 0 };
         assert_true(tare_loader_next(l, &b));
         for (int i = 0; i < 2; i++) { /* the failure stays */
             assert_false(tare_loader_next(l, &b));
@@ -411,7 +411,7 @@ static void test_source_of_tokens(void **state) {
     assert_ok(
         tare_dataset_custom(&(tare_data_source){ .count = 5, .labels = TARE_SHAPE(9), .fill = fill_tokens }, &ds));
     tare_loader *l = make_loader(ds, (tare_loader_opt){ .batch = 4 });
-    tare_batch b;
+    tare_batch b = { .n = 0 };
     assert_true(tare_loader_next(l, &b));
     assert_null(b.x);
     assert_int_equal(b.labels[3 * 9 + 8], 3008); /* classes 0: any token */

@@ -219,7 +219,8 @@ static tare_status give_custom_one(tare_loader *l, int64_t i) {
     int32_t *labels = l->labels ? l->labels + i * l->labels_size : NULL;
     tare_status status = source->fill(source->user, sample, sample_rng(l, sample), l->x ? l->x + i * l->x_size : NULL,
                                       l->target ? l->target + i * l->target_size : NULL, labels);
-    for (int64_t k = 0; status == TARE_OK && source->classes > 0 && k < l->labels_size; k++) {
+    const int64_t checked = labels && source->classes > 0 ? l->labels_size : 0;
+    for (int64_t k = 0; status == TARE_OK && k < checked; k++) {
         if ((labels[k] < 0 || labels[k] >= source->classes) && labels[k] != IGNORED_LABEL) {
             status =
                 tare_fail(TARE_EINVAL, "data source: sample %lld has label %d at position %lld, out of range 0..%lld",
