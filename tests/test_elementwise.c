@@ -289,7 +289,7 @@ static const struct {
     { "elu", elu, f_elu, d_elu, -1 },
     { "sigmoid", tare_sigmoid, sigmoid, d_sigmoid, 0 },
     { "tanh", tare_tanh, tanh, d_tanh, -1 },
-    { "gelu", tare_gelu, f_gelu, d_gelu, NAN },
+    { "gelu", tare_gelu, f_gelu, d_gelu, 0 },
     { "gelu_tanh", tare_gelu_tanh, f_gelu_tanh, d_gelu_tanh, NAN },
     { "silu", tare_silu, f_silu, d_silu, NAN },
     { "softplus", softplus, f_softplus, d_softplus, 0 },

@@ -37,7 +37,7 @@ FORWARD(leaky_relu, (v > 0 ? v : k * v))
 BACKWARD(leaky_relu_back, (v > 0 ? g : k * g))
 
 FORWARD(elu, (v > 0 ? v : k * v_expm1(v)))
-BACKWARD(elu_back, (v > 0 ? g : g * k * v_exp(v)))
+BACKWARD(elu_back, (v > 0 ? g : g * k * v_exp_neg(v)))
 
 /* ---- sigmoid, tanh, silu, softplus ------------------------------------------------------------------------------- */
 
@@ -49,7 +49,7 @@ BACKWARD(tanh_back, (g * (1 - v * v))) /* v: y */
 
 /* sigmoid(x), and its slope s (1 - s) without the cancellation in 1 - s */
 static inline tare_real logistic(tare_real x, tare_real *slope) {
-    tare_real e = v_exp(x > 0 ? -x : x), q = 1 / (1 + e);
+    tare_real e = v_exp_neg(x > 0 ? -x : x), q = 1 / (1 + e);
     *slope = e * q * q;
     return x > 0 ? q : e * q;
 }
@@ -65,7 +65,7 @@ BACKWARD(silu_back, (g * silu_slope(v)))
 /* log(1 + e^z) = max(z, 0) + log(1 + e^-|z|); beyond 20 the second term is lost in rounding anyway */
 static inline tare_real softplus(tare_real x, tare_real beta) {
     tare_real z = beta * x, positive = z > 0 ? z : 0;
-    tare_real y = (positive + v_log1p(v_exp(z - 2 * positive))) / beta;
+    tare_real y = (positive + v_log1p(v_exp_neg(z - 2 * positive))) / beta;
     return z > 20 ? x : y;
 }
 
@@ -74,20 +74,22 @@ BACKWARD(softplus_back, (k * v > 20 ? g : g * v_sigmoid(k * v)))
 
 /* ---- gelu: x Phi(x), and its tanh form (Hendrycks & Gimpel 2016, arXiv:1606.08415) ------------------------------- */
 
-static inline tare_real bell(tare_real x) { return v_exp((tare_real)-0.5 * x * x); }
+static inline tare_real bell(tare_real x) { return v_exp_neg((tare_real)-0.5 * x * x); }
 
-static inline tare_real normal_cdf(tare_real x, tare_real bell_x) {
-    tare_real tail = v_normal_tail(x < 0 ? -x : x, bell_x);
-    return x < 0 ? tail : 1 - tail;
+/* x Phi(x) = max(x, 0) - |x| Phi(-|x|) */
+static inline tare_real gelu(tare_real x) {
+    tare_real size = x < 0 ? -x : x;
+    size = size < 30 ? size : 30; /* the tail is 0 there, and Inf times 0 would be NaN */
+    return (x > 0 ? x : 0) - size * v_normal_tail(size, bell(x));
 }
 
 static inline tare_real gelu_slope(tare_real x) {
     const tare_real peak = (tare_real)0.39894228040143267794; /* 1 / sqrt(2 pi) */
-    tare_real e = bell(x);
-    return normal_cdf(x, e) + x * peak * e;
+    tare_real e = bell(x), tail = v_normal_tail(x < 0 ? -x : x, e);
+    return (x < 0 ? tail : 1 - tail) + x * peak * e;
 }
 
-FORWARD(gelu, (v * normal_cdf(v, bell(v))))
+FORWARD(gelu, (gelu(v)))
 BACKWARD(gelu_back, (g * gelu_slope(v)))
 
 /* (1 + tanh(u)) / 2 = sigmoid(2 u),  2 u = 2 sqrt(2 / pi) (x + 0.044715 x^3) */

@@ -1,10 +1,10 @@
 /* vmath.h - exp, log1p, tanh, sigmoid and the normal distribution as straight-line code that vectorises in `omp simd`.
  *
- * Float: polynomials (coefficients from vmath_fit.py). Largest error measured over every float at each instruction-set
- * level, in units in the last place (tests/test_vmath.c asserts these figures):
- *   v_exp 1.1   v_expm1 1.1   v_log1p 2.0   v_tanh 2.5   v_sigmoid 2.5 (x > -87)   v_normal_tail 6.5 + x^2 / 2
+ * Float: polynomials (coefficients from vmath_fit.py). Largest error in units in the last place, at every instruction-set level
+ * (tests/test_vmath.c asserts these figures):
+ *   v_exp, v_exp_neg 1.1   v_expm1 1.1   v_log1p 2.0   v_tanh 2.5   v_sigmoid 2.5 (x > -87)   v_normal_tail 6.5 + x^2 / 2
  * Double: the C library's functions; that build is the oracle, and speed is not its purpose.
- * NaN gives NaN; overflow gives Inf; results below the normal range lose bits gradually, as they should. */
+ * NaN gives NaN; overflow gives Inf; e^x below 1.2e-38 to 2.5e-38, where floats lose bits, is 0. */
 #ifndef TARE_VMATH_H
 #define TARE_VMATH_H
 
@@ -17,6 +17,7 @@
 #define V_SIMD /* nothing: calls to the C library do not vectorise */
 
 static inline double v_exp(double x) { return exp(x); }
+static inline double v_exp_neg(double x) { return exp(x); }
 static inline double v_expm1(double x) { return expm1(x); }
 static inline double v_log1p(double x) { return log1p(x); }
 static inline double v_tanh(double x) { return tanh(x); }
@@ -29,10 +30,7 @@ static inline double v_normal_tail(double x, double e) {
 
 #include <string.h>
 
-#define V_SIMD  _Pragma("omp simd")
-
-/* Adding it rounds to an integer, which then stands in the low bits. */
-#define V_ROUND 0x1.8p23f
+#define V_SIMD _Pragma("omp simd")
 
 static inline uint32_t v_bits(float x) {
     uint32_t bits;
@@ -46,37 +44,41 @@ static inline float v_from_bits(uint32_t bits) {
     return x;
 }
 
-/* x = n ln 2 + r with |r| <= ln 2 / 2; returns e^r - 1 and n + `bias`. For |n| < 2^22. */
-static inline float v_reduce(float x, uint32_t bias, uint32_t *n) {
-    float shifted = x * 1.442695041f + V_ROUND;
-    float whole = shifted - V_ROUND;
+/* x = n ln 2 + r with |r| <= ln 2 / 2; returns e^r - 1 and 2^(n + offset). For -126 <= n + offset <= 127; anything beyond. */
+static inline float v_reduce(float x, float offset, float *scale) {
+    const float round =
+        0x1.8p23f + 127.0f; /* adding it rounds to an integer, which then stands, biased, in the low bits */
+    float shifted = x * 1.442695041f + (round + offset);
+    float whole = shifted - (round + offset);
     float r = x - whole * 0.693359375f; /* exact: ln 2 in two parts, the first of 9 bits */
     r = r + whole * 2.12194440e-4f;
-    float p = 1.388253064e-3f;
-    p = p * r + 8.366513875e-3f;
-    p = p * r + 4.166719953e-2f;
+    float p = 1.388252281e-3f;
+    p = p * r + 8.366513937e-3f;
+    p = p * r + 4.166719965e-2f;
     p = p * r + 0.1666654367f;
     p = p * r + 0.4999999816f;
-    *n = v_bits(shifted) - v_bits(V_ROUND) + bias;
+    *scale = v_from_bits(v_bits(shifted) << 23);
     return r + r * r * p;
 }
 
 /* e^x */
 static inline float v_exp(float x) {
-    x = x > 89.0f ? 89.0f : x;     /* Inf from here on */
-    x = x < -104.0f ? -104.0f : x; /* 0 */
-    uint32_t n;
-    float p = v_reduce(x, 256, &n);
-    /* 2^n as two factors, so that neither leaves the normal range */
-    uint32_t half = n >> 1, rest = n - half;
-    return (1.0f + p) * v_from_bits((half - 1) << 23) * v_from_bits((rest - 1) << 23);
+    float half, p = v_reduce(x, -1.0f, &half);
+    float y = 2.0f * (half * p + half); /* so that 2^128 is within reach */
+    y = x > 88.7228394f ? v_from_bits(0x7F800000u) : y;
+    return x < -86.6f ? 0.0f : y;
+}
+
+/* e^x for x <= 0, in less time */
+static inline float v_exp_neg(float x) {
+    float scale, p = v_reduce(x, 0.0f, &scale);
+    return x < -87.3365402f ? 0.0f : scale * p + scale;
 }
 
 /* e^x - 1 for x <= 0, accurate near 0 */
 static inline float v_expm1(float x) {
     x = x < -20.0f ? -20.0f : x; /* -1 */
-    uint32_t n;
-    float p = v_reduce(x, 127, &n), scale = v_from_bits(n << 23);
+    float scale, p = v_reduce(x, 0.0f, &scale);
     return scale * p + (scale - 1.0f);
 }
 

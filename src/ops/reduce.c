@@ -1,7 +1,7 @@
 /* reduce.c - sums over any dimensions, cut into units and parts that depend on the shapes alone. */
 #include "reduce.h"
 
-enum { LANES = 256, TILE = 2048, MANY_UNITS = 32, MOST_PARTS = 64, LAST = TARE_MAX_DIMS - 1 };
+enum { MOST_LANES = 256, TILE = 2048, MANY_UNITS = 32, MOST_PARTS = 64, LAST = TARE_MAX_DIMS - 1 };
 
 /* ---- plan -------------------------------------------------------------------------------------------------------- */
 
@@ -37,7 +37,10 @@ tare__reduction tare__reduction_plan(tare_shape from, tare_shape to, tare_shape 
     int64_t outer = space_size(&r.kept);
     r.results = outer * r.lanes;
     r.indices = space_size(&r.summed) * r.run;
-    r.units = outer * tare__ceil_div(r.lanes, LANES);
+    /* whole rows of memory are worth keeping together; separate ones are not */
+    r.block =
+        r.lane_inner ? MOST_LANES : tare__max(1, tare__min(MOST_LANES, TARE__CHUNK_WORK / tare__max(r.indices, 1)));
+    r.units = outer * tare__ceil_div(r.lanes, r.block);
     r.parts = 1;
     double work = (double)r.results * (double)r.indices;
     if (r.units > 0 && r.units < MANY_UNITS && work > 2.0 * TARE__CHUNK_WORK) {
@@ -95,12 +98,12 @@ static void store(const tare__sum *s, int64_t result, double value) {
 
 static void sum_unit(const job *j, int64_t unit, int64_t part) {
     const tare__reduction *r = j->r;
-    int64_t blocks = tare__ceil_div(r->lanes, LANES), outer = unit / blocks, lane = unit % blocks * LANES;
-    int64_t lanes = tare__min(LANES, r->lanes - lane), result = outer * r->lanes + lane;
+    int64_t blocks = tare__ceil_div(r->lanes, r->block), outer = unit / blocks, lane = unit % blocks * r->block;
+    int64_t lanes = tare__min(r->block, r->lanes - lane), result = outer * r->lanes + lane;
     int64_t begin = r->indices * part / r->parts, end = r->indices * (part + 1) / r->parts;
     int64_t base[TARE__WALKERS] = { lane * r->lane_x, lane * r->lane_other };
     tare__space_seek(&r->kept, TARE_MAX_DIMS, outer, base);
-    double sums[LANES] = { 0 };
+    double sums[MOST_LANES] = { 0 };
     while (begin < end) {
         int64_t step = begin % r->run, run = tare__min(r->run - step, end - begin);
         int64_t at[TARE__WALKERS] = { base[0] + step * r->run_x, base[1] + step * r->run_other };
@@ -135,7 +138,7 @@ static void add_parts(void *context, int64_t begin, int64_t end) {
 
 void tare__reduce(const tare__reduction *r, tare__sum sum) {
     job j = { .r = r, .sum = sum, .k = tare__kernels() };
-    double work = (double)r->indices * (double)tare__min(r->lanes, LANES) / (double)r->parts;
+    double work = (double)r->indices * (double)tare__min(r->lanes, r->block) / (double)r->parts;
     tare_parallel_for(r->units * r->parts, tare__grain(work), sum_units, &j);
     if (r->parts > 1) { tare_parallel_for(r->results, tare__grain((double)r->parts), add_parts, &j); }
 }

@@ -5,11 +5,11 @@
 #include "binary.h"
 
 /* tare__reduction - how a sum is cut, from the shapes alone. The innermost dimension that is kept is the lane, the innermost
- * one that is summed the run; one of the two is the innermost of all, so x is read along its memory. A unit of work is up to
- * REDUCE_LANES lanes of one outer kept index over one part of the summed indices. */
+ * one that is summed the run; one of the two is the innermost of all, so x is read along its memory. A unit of work is a
+ * block of lanes of one outer kept index over one part of the summed indices. */
 typedef struct tare__reduction {
     tare__space kept, summed; /* the outer dimensions of each kind; tensors: x, other */
-    int64_t lanes, lane_x, lane_other;
+    int64_t lanes, block, lane_x, lane_other;
     int64_t run, run_x, run_other;
     bool lane_inner;
     int64_t units, parts, indices; /* indices: how many values are summed into each result */
