@@ -78,9 +78,8 @@ static inline tare_real bell(tare_real x) { return v_exp_neg((tare_real)-0.5 * x
 
 /* x Phi(x) = max(x, 0) - |x| Phi(-|x|) */
 static inline tare_real gelu(tare_real x) {
-    tare_real size = x < 0 ? -x : x;
-    size = size < 30 ? size : 30; /* the tail is 0 there, and Inf times 0 would be NaN */
-    return (x > 0 ? x : 0) - size * v_normal_tail(size, bell(x));
+    tare_real size = x < 0 ? -x : x, finite = size < 100 ? size : 100; /* Inf times the tail's 0 would be NaN */
+    return (x > 0 ? x : 0) - finite * v_normal_tail(size, bell(x));
 }
 
 static inline tare_real gelu_slope(tare_real x) {
