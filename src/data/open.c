@@ -95,11 +95,13 @@ static tare_status open_folder(const char *dir, tare_data_opt opt, bool *split, 
 }
 
 static tare_status describe(const char *dir, bool split, tare_dataset *train, tare_dataset *test) {
-    char *line = tare__text(
-        "%s: %lld training and %lld test images [%lld,%lld,%lld], %lld classes%s", dir, (long long)train->count,
-        (long long)test->count, (long long)train->channels, (long long)train->height, (long long)train->width,
-        (long long)train->classes,
-        split ? " (without train/ and test/: every 6th image, by the hash of its name, is for testing)" : "");
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): both are set by who succeeds */
+    const tare_shape image = TARE_SHAPE(train->channels, train->height, train->width);
+    const char *how =
+        split ? " (without train/ and test/: every 6th image, by the hash of its name, is for testing)" : "";
+    tare_shape_buf buf;
+    char *line = tare__text("%s: %lld training and %lld test images %s, %lld classes%s", dir, (long long)train->count,
+                            (long long)test->count, tare_shape_text(image, &buf), (long long)train->classes, how);
     tare_status status = tare__dataset_about(train, line);
     return status == TARE_OK ? tare__dataset_about(test, tare_strdup(train->about)) : status;
 }
