@@ -36,7 +36,9 @@ static void put_filter(const tare__conv *c, const patch *p, const tare_real *fro
 }
 
 /* All filters' outputs of one patch, from `channels` channels starting with c0. */
-static void run_patch(const tare__conv *c, const patch *p, const tare_real *in, int64_t c0, int64_t channels) {
+static void run_patch(const tare__conv *c, const patch *p, const tare_real *in, int64_t c0, int64_t channels,
+                      void *none) {
+    (void)none;
     _Alignas(64) tare_real weight[MR * W_STEP];
     _Alignas(64) tare_real out[MR * OUT_STEP + VL];
     int64_t offsets[PATCH_TAPS], taps = c->taps_h * c->taps_w, k = channels * taps;
@@ -91,25 +93,11 @@ static bool is_matrix(const tare__conv *c) {
 
 void TARE_K(conv)(const tare__conv *c, int64_t begin, int64_t end) {
     _Alignas(64) tare_real in[PATCH_SIZE + PATCH_SLACK];
-    patch_cut cut = patch_cut_of(c, end - begin);
     if (is_matrix(c)) {
         run_matrix(c, begin, end);
-        return;
-    }
-    if (cut.rows == 0) {
+    } else if (patch_cut_of(c, end - begin).rows == 0) {
         TARE_K(conv_plain)(c, begin, end);
-        return;
-    }
-    int64_t row_pieces = (end - begin + cut.rows - 1) / cut.rows;
-    for (int64_t n = 0; n < row_pieces; n++) {
-        int64_t i = begin + piece(end - begin, row_pieces, n), i1 = begin + piece(end - begin, row_pieces, n + 1);
-        for (int64_t j = 0; j < c->out_w; j += cut.columns) {
-            patch p = patch_of(c, i, i1 - i, j, min64(cut.columns, c->out_w - j));
-            for (int64_t c0 = 0; c0 < c->channels; c0 += cut.channels) {
-                int64_t channels = min64(cut.channels, c->channels - c0);
-                patch_fill(c, &p, c0, channels, in);
-                run_patch(c, &p, in, c0, channels);
-            }
-        }
+    } else {
+        patch_walk(c, begin, end, in, run_patch, NULL);
     }
 }

@@ -13,9 +13,10 @@ typedef struct tare__conv {
     int64_t filters, out_h, out_w;
     int64_t taps_h, taps_w;
     int64_t stride_h, stride_w, pad_h, pad_w, dil_h, dil_w;
-    const tare_real *x;             /* channels one after the other */
-    const tare_real *x_end;         /* end of the tensor x lies in */
-    const tare_real *weight, *bias; /* bias may be NULL */
+    const tare_real *x;      /* channels one after the other */
+    const tare_real *x_end;  /* end of the tensor x lies in */
+    const tare_real *weight; /* [filters][channels][taps_h][taps_w]; conv_wide: gemm_turn's panels of it */
+    const tare_real *bias;   /* or NULL */
     tare_real *y;
     int64_t y_plane, y_row, y_column;
     bool add;

@@ -158,4 +158,26 @@ static inline void patch_fill(const tare__conv *c, const patch *p, int64_t c0, i
     memset(to, 0, PATCH_SLACK * sizeof *to);
 }
 
+/* What is done with a patch: channels [c0, c0 + channels) of the input lie in `in`. */
+typedef void (*patch_fn)(const tare__conv *c, const patch *p, const tare_real *in, int64_t c0, int64_t channels,
+                         void *context);
+
+/* Fill `in` with and call fn for every patch of output rows [begin, end). There must be a cut. */
+static inline void patch_walk(const tare__conv *c, int64_t begin, int64_t end, tare_real *in, patch_fn fn,
+                              void *context) {
+    patch_cut cut = patch_cut_of(c, end - begin);
+    int64_t pieces = (end - begin + cut.rows - 1) / cut.rows;
+    for (int64_t n = 0; n < pieces; n++) {
+        int64_t i = begin + piece(end - begin, pieces, n), i1 = begin + piece(end - begin, pieces, n + 1);
+        for (int64_t j = 0; j < c->out_w; j += cut.columns) {
+            patch p = patch_of(c, i, i1 - i, j, min64(cut.columns, c->out_w - j));
+            for (int64_t c0 = 0; c0 < c->channels; c0 += cut.channels) {
+                int64_t channels = min64(cut.channels, c->channels - c0);
+                patch_fill(c, &p, c0, channels, in);
+                fn(c, &p, in, c0, channels, context);
+            }
+        }
+    }
+}
+
 #endif

@@ -11,8 +11,8 @@ enum {
 };
 
 #define TILE_FNS(h)                                                                                                    \
-    static void tile_##h##_1(const tile *t) { tile_run(t, h, 1, SIDE_TABLE, false); }                                  \
-    static void tile_##h##_2(const tile *t) { tile_run(t, h, 2, SIDE_TABLE, false); }
+    static void tile_##h##_1(const tile *t) { tile_run(t, h, 1, SIDE_ROW_TABLE, false); }                              \
+    static void tile_##h##_2(const tile *t) { tile_run(t, h, 2, SIDE_ROW_TABLE, false); }
 #define TILE_ENTRY(h) { tile_##h##_1, tile_##h##_2 },
 TILE_EACH_HEIGHT(TILE_FNS)
 static const tile_fn tile_fns[MR][NV] = { TILE_EACH_HEIGHT(TILE_ENTRY) };
@@ -84,7 +84,7 @@ static void multiply(const patch *p, const tare_real *in, const int64_t *offsets
             t.v = turned + k * p->flat + f * NR;
             for (int64_t n = 0; n < strips; n++) {
                 int64_t i = piece(taps, strips, n), rows = piece(taps, strips, n + 1) - i;
-                t.s_rows = offsets + i;
+                t.s_table = offsets + i;
                 t.c = weight + i * step + k;
                 tile_fns[rows - 1][filters - k > VL](&t);
             }
@@ -92,18 +92,25 @@ static void multiply(const patch *p, const tare_real *in, const int64_t *offsets
     }
 }
 
-static void run_patch(const tare__conv *c, const tare__conv_sums *sums, const patch *p, const tare_real *in, int64_t c0,
-                      int64_t channels, tare_real *turned) {
+typedef struct share {
+    const tare__conv_sums *sums;
+    tare_real *turned;
+} share;
+
+static void run_patch(const tare__conv *c, const patch *p, const tare_real *in, int64_t c0, int64_t channels,
+                      void *context) {
+    const share *x = context;
+    const tare__conv_sums *sums = x->sums;
     int64_t offsets[PATCH_TAPS], taps = c->taps_h * c->taps_w;
     int64_t most = max64(NR, TURNED_SIZE / p->flat / NR * NR);
     patch_offsets(c, p, 0, channels * taps, offsets);
     for (int64_t k = 0; k < c->filters; k += most) {
         int64_t filters = min64(most, c->filters - k);
-        turn(c, p, sums->dy, k, filters, turned);
+        turn(c, p, sums->dy, k, filters, x->turned);
         for (int64_t v = 0; sums->bias && c0 == 0 && v < filters; v += NR) {
-            sum_panel(turned + v * p->flat, p->flat, min64(NR, filters - v), sums->bias + k + v);
+            sum_panel(x->turned + v * p->flat, p->flat, min64(NR, filters - v), sums->bias + k + v);
         }
-        multiply(p, in, offsets, channels * taps, turned, filters, sums->weight + c0 * taps * sums->step + k,
+        multiply(p, in, offsets, channels * taps, x->turned, filters, sums->weight + c0 * taps * sums->step + k,
                  sums->step);
     }
 }
@@ -111,21 +118,9 @@ static void run_patch(const tare__conv *c, const tare__conv_sums *sums, const pa
 void TARE_K(conv_weight)(const tare__conv *c, const tare__conv_sums *sums) {
     _Alignas(64) tare_real in[PATCH_SIZE + PATCH_SLACK];
     _Alignas(64) tare_real turned[TURNED_SIZE];
-    patch_cut cut = patch_cut_of(c, c->out_h);
-    if (cut.rows == 0) {
+    if (patch_cut_of(c, c->out_h).rows == 0) {
         TARE_K(conv_weight_plain)(c, sums);
-        return;
-    }
-    int64_t row_pieces = (c->out_h + cut.rows - 1) / cut.rows;
-    for (int64_t n = 0; n < row_pieces; n++) {
-        int64_t i = piece(c->out_h, row_pieces, n), i1 = piece(c->out_h, row_pieces, n + 1);
-        for (int64_t j = 0; j < c->out_w; j += cut.columns) {
-            patch p = patch_of(c, i, i1 - i, j, min64(cut.columns, c->out_w - j));
-            for (int64_t c0 = 0; c0 < c->channels; c0 += cut.channels) {
-                int64_t channels = min64(cut.channels, c->channels - c0);
-                patch_fill(c, &p, c0, channels, in);
-                run_patch(c, sums, &p, in, c0, channels, turned);
-            }
-        }
+    } else {
+        patch_walk(c, 0, c->out_h, in, run_patch, &(share){ sums, turned });
     }
 }

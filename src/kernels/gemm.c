@@ -8,14 +8,13 @@
 #include <string.h>
 
 enum {
-    KC = 320,                          /* longest run of k, so that a panel of V stays in L1 */
-    S_STEP = KC + 16,                  /* from row to row of a copied S: no power of two */
-    S_ROWS = 168,                      /* most rows of S in one go: whole tiles for MR 14, 12 and 6 */
-    COPY_PANELS = 4,                   /* copy S where at least so many panels of V will meet it */
-    PACK_ROWS = 64,                    /* copy V where at least so many rows of S will meet it */
-    PANELS = 8,                        /* most panels of V packed at once: they and the copied S fit L2 */
-    BAD_STRIDE = 2048,                 /* bytes; rows a multiple of this apart fall into few cache sets */
-    MR_FULL = (MR + VL - 1) / VL * VL, /* rows of a tile that can be turned round as whole squares */
+    KC = 320,          /* longest run of k, so that a panel of V stays in L1 */
+    S_STEP = KC + 16,  /* from row to row of a copied S: no power of two */
+    S_ROWS = 168,      /* most rows of S in one go: whole tiles for MR 14, 12 and 6 */
+    COPY_PANELS = 4,   /* copy S where at least so many panels of V will meet it */
+    PACK_ROWS = 64,    /* copy V where at least so many rows of S will meet it */
+    PANELS = 8,        /* most panels of V packed at once: they and the copied S fit L2 */
+    BAD_STRIDE = 2048, /* bytes; rows a multiple of this apart fall into few cache sets */
 };
 
 #define TILE_FNS(h)                                                                                                    \
@@ -37,11 +36,7 @@ static void tile_put(const tare__gemm_block *x, bool add, const tare_real *from,
         return;
     }
     tare_real turned[NR * MR_FULL];
-    for (int r = 0; r < MR_FULL; r += VL) {
-        for (int c = 0; c < NR; c += VL) {
-            transpose_square(from + r * NR + c, NR, VL, turned + c * MR_FULL + r, MR_FULL);
-        }
-    }
+    turn_tile(from, turned);
     for (int64_t l = 0; l < columns; l++) { put_line(x->r + (j + l) * x->r_step + i, turned + l * MR_FULL, rows, add); }
 }
 

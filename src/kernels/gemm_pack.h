@@ -71,4 +71,16 @@ static inline void transpose_rows(const tare_real *from, int64_t from_step, int6
     }
 }
 
+/* Rows of a tile rounded up to whole squares. */
+enum { MR_FULL = (MR + VL - 1) / VL * VL };
+
+/* turned[j][i] = tile[i][j] for all of a tile MR_FULL x NR; from row to row of `turned` it is MR_FULL. */
+static ALWAYS_INLINE void turn_tile(const tare_real *from, tare_real *turned) {
+    for (int i = 0; i < MR_FULL; i += VL) {
+        for (int j = 0; j < NR; j += VL) {
+            transpose_square(from + i * NR + j, NR, VL, turned + j * MR_FULL + i, MR_FULL);
+        }
+    }
+}
+
 #endif

@@ -66,6 +66,26 @@ static tare_status check_shapes(tare_node *n) {
     return TARE_OK;
 }
 
+static tare__conv conv_of(const tare__conv2d *v) {
+    return (tare__conv){ .channels = v->c,
+                         .height = v->h,
+                         .width = v->w,
+                         .filters = v->k,
+                         .out_h = v->oh,
+                         .out_w = v->ow,
+                         .taps_h = v->r,
+                         .taps_w = v->s,
+                         .stride_h = v->stride_h,
+                         .stride_w = v->stride_w,
+                         .pad_h = v->pad_h,
+                         .pad_w = v->pad_w,
+                         .dil_h = v->dil_h,
+                         .dil_w = v->dil_w,
+                         .y_plane = v->oh * v->ow,
+                         .y_row = v->ow,
+                         .y_column = 1 };
+}
+
 static tare_status check(tare_node *n) {
     tare_status status = check_options(n);
     if (!status) { status = check_shapes(n); }
@@ -81,6 +101,10 @@ static tare_status check(tare_node *n) {
     }
     n->shape = TARE_SHAPE(v.n, v.k * v.groups, v.oh, v.ow);
     n->macs = (double)tare_shape_numel(n->shape) * (double)(v.c * v.r * v.s);
+    tare__conv c = conv_of(&v);
+    if (tare__kernels()->conv_prefers_wide(&c)) {
+        n->scratch_bytes = (size_t)tare__conv2d_panels_size(v.groups, v.k, v.c * v.r * v.s) * sizeof(tare_real);
+    }
     n->grad_scratch_bytes = tare__conv2d_grad_scratch(&v, n->in[0]->requires_grad, n->in[1]->requires_grad);
     return TARE_OK;
 }
@@ -107,53 +131,85 @@ tare__conv2d_units tare__conv2d_units_of(int64_t images, int64_t rows, int64_t f
     return u;
 }
 
+/* ---- weights in panels ------------------------------------------------------------------------------------------- */
+
+static int64_t panel_width(void) { return 2 * tare__kernels()->lanes; }
+
+int64_t tare__conv2d_panels_size(int64_t groups, int64_t filters, int64_t taps) {
+    return groups * tare__ceil_div(filters, panel_width()) * panel_width() * taps;
+}
+
+const tare_real *tare__conv2d_panels_at(const tare_real *panels, int64_t group, int64_t filters, int64_t taps) {
+    return panels + tare__conv2d_panels_size(group, filters, taps);
+}
+
+static void fill_panels(void *context, int64_t begin, int64_t end) {
+    const tare__conv2d_panels *p = context;
+    int64_t width = panel_width(), count = tare__ceil_div(p->filters, width);
+    for (int64_t n = begin; n < end; n++) {
+        tare__gemm_block b = { .columns = p->filters, .k = p->taps, .v_step = p->taps, .v_columns = true };
+        b.v = p->from + n / count * p->filters * p->taps;
+        tare__kernels()->gemm_turn(&b, n % count * width, p->to + n * width * p->taps);
+    }
+}
+
+void tare__conv2d_panels_fill(tare__conv2d_panels *p) {
+    int64_t width = panel_width(), count = p->groups * tare__ceil_div(p->filters, width);
+    tare_parallel_for(count, tare__grain((double)(width * p->taps) / 4), fill_panels, p);
+}
+
+tare__conv2d_part tare__conv2d_part_of(int64_t filters, int64_t parts, int64_t i) {
+    int64_t width = panel_width(), count = tare__ceil_div(filters, width);
+    return (tare__conv2d_part){ tare__piece(count, parts, i) * width,
+                                tare__min(tare__piece(count, parts, i + 1) * width, filters) };
+}
+
+/* ---- forward ----------------------------------------------------------------------------------------------------- */
+
 typedef struct job {
     const tare_node *node;
     tare__conv2d v;
     tare__conv2d_units units;
+    const tare_real *panels; /* or NULL */
 } job;
 
 static void forward_units(void *context, int64_t begin, int64_t end) {
     const job *j = context;
     const tare__conv2d *v = &j->v;
+    const tare__conv2d_units *u = &j->units;
     const tare_tensor *x = j->node->in[0], *w = j->node->in[1], *b = j->node->in[2], *y = j->node->out;
-    tare__conv c = { .channels = v->c,
-                     .height = v->h,
-                     .width = v->w,
-                     .out_h = v->oh,
-                     .out_w = v->ow,
-                     .taps_h = v->r,
-                     .taps_w = v->s,
-                     .stride_h = v->stride_h,
-                     .stride_w = v->stride_w,
-                     .pad_h = v->pad_h,
-                     .pad_w = v->pad_w,
-                     .dil_h = v->dil_h,
-                     .dil_w = v->dil_w,
-                     .x_end = x->data + x->numel,
-                     .y_plane = v->oh * v->ow,
-                     .y_row = v->ow,
-                     .y_column = 1 };
+    tare__conv c = conv_of(v);
+    c.x_end = x->data + x->numel;
     for (int64_t unit = begin; unit < end; unit++) {
-        int64_t part = unit % j->units.parts, rest = unit / j->units.parts;
-        int64_t band = rest % j->units.bands, image = rest / j->units.bands;
-        int64_t k0 = tare__piece(v->k, j->units.parts, part);
-        c.filters = tare__piece(v->k, j->units.parts, part + 1) - k0;
+        int64_t band = unit / u->parts % u->bands, image = unit / u->parts / u->bands, taps = v->c * v->r * v->s;
+        int64_t i0 = tare__piece(v->oh, u->bands, band), i1 = tare__piece(v->oh, u->bands, band + 1);
+        tare__conv2d_part part = tare__conv2d_part_of(v->k, u->parts, unit % u->parts);
+        c.filters = part.end - part.begin;
         for (int64_t g = 0; g < v->groups; g++) {
-            int64_t filter = g * v->k + k0;
+            int64_t filter = g * v->k + part.begin;
             c.x = x->data + (image * v->groups + g) * v->c * v->h * v->w;
-            c.weight = w->data + filter * v->c * v->r * v->s;
             c.bias = b ? b->data + filter : NULL;
             c.y = y->data + (image * v->groups * v->k + filter) * c.y_plane;
-            tare__kernels()->conv(&c, tare__piece(v->oh, j->units.bands, band),
-                                  tare__piece(v->oh, j->units.bands, band + 1));
+            if (j->panels) {
+                c.weight = tare__conv2d_panels_at(j->panels, g, v->k, taps) + part.begin * taps;
+                tare__kernels()->conv_wide(&c, i0, i1);
+            } else {
+                c.weight = w->data + filter * taps;
+                tare__kernels()->conv(&c, i0, i1);
+            }
         }
     }
 }
 
 static void forward(tare_node *n) {
     job j = { .node = n, .v = tare__conv2d_of(n) };
+    int64_t taps = j.v.c * j.v.r * j.v.s;
     j.units = tare__conv2d_units_of(j.v.n, j.v.oh, j.v.k, n->macs);
+    if (n->scratch) {
+        tare__conv2d_panels p = { j.v.groups, j.v.k, taps, n->in[1]->data, n->scratch };
+        tare__conv2d_panels_fill(&p);
+        j.panels = p.to;
+    }
     tare_parallel_for(j.v.n * j.units.bands * j.units.parts, j.units.grain, forward_units, &j);
 }
 

@@ -37,7 +37,7 @@ typedef struct input_job {
     tare__conv2d_units units;
     const tare_tensor *y;
     const tare_real *weight;
-    tare_real *turned, *dx;
+    tare_real *turned, *panels, *dx;
     bool add;
 } input_job;
 
@@ -54,6 +54,11 @@ static void turn_weight(const tare__conv2d *v, const phase *a, const phase *b, c
             }
         }
     }
+}
+
+/* Room for the turned weights of all phases, so that what follows is aligned. */
+static int64_t turned_size(const tare__conv2d *v) {
+    return tare__ceil_div(v->groups * v->k * v->c * v->r * v->s, 16) * 16;
 }
 
 typedef void (*phase_fn)(const input_job *j, const phase *a, const phase *b, tare_real *turned, int64_t which);
@@ -88,38 +93,67 @@ static void clear_phase(const tare__conv *c, int64_t begin, int64_t end) {
     }
 }
 
+/* The correlation that gives phase (a, b); where its data lie is still to be filled in. */
+static tare__conv phase_conv(const tare__conv2d *v, const phase *a, const phase *b) {
+    return (tare__conv){ .channels = v->k,
+                         .height = v->oh,
+                         .width = v->ow,
+                         .filters = v->c,
+                         .out_h = a->count,
+                         .out_w = b->count,
+                         .taps_h = a->taps,
+                         .taps_w = b->taps,
+                         .stride_h = 1,
+                         .stride_w = 1,
+                         .pad_h = a->pad,
+                         .pad_w = b->pad,
+                         .dil_h = a->dil,
+                         .dil_w = b->dil,
+                         .y_plane = v->h * v->w,
+                         .y_row = v->stride_h * v->w,
+                         .y_column = v->stride_w };
+}
+
+static bool phase_is_empty(const phase *a, const phase *b) { return a->taps == 0 || b->taps == 0; }
+
+static bool phase_is_wide(const tare__conv2d *v, const phase *a, const phase *b) {
+    tare__conv c = phase_conv(v, a, b);
+    return !phase_is_empty(a, b) && a->count > 0 && b->count > 0 && tare__kernels()->conv_prefers_wide(&c);
+}
+
+/* The panels of a phase lie as far behind the start as its turned weights do, counted in whole panels of channels. */
+static tare_real *phase_panels(const input_job *j, const tare_real *turned) {
+    return j->panels + tare__conv2d_panels_size(1, j->v.c, (turned - j->turned) / j->v.c);
+}
+
+static void panel_phase(const input_job *j, const phase *a, const phase *b, tare_real *turned, int64_t none) {
+    (void)none;
+    if (!phase_is_wide(&j->v, a, b)) { return; }
+    tare__conv2d_panels p = { j->v.groups, j->v.c, j->v.k * a->taps * b->taps, turned, phase_panels(j, turned) };
+    tare__conv2d_panels_fill(&p);
+}
+
 static void input_phase(const input_job *j, const phase *a, const phase *b, tare_real *turned, int64_t unit) {
     const tare__conv2d *v = &j->v;
-    int64_t part = unit % j->units.parts, band = unit / j->units.parts % j->units.bands;
-    int64_t image = unit / j->units.parts / j->units.bands;
-    int64_t c0 = tare__piece(v->c, j->units.parts, part);
-    int64_t begin = tare__piece(a->count, j->units.bands, band), end = tare__piece(a->count, j->units.bands, band + 1);
+    const tare__conv2d_units *u = &j->units;
+    int64_t band = unit / u->parts % u->bands, image = unit / u->parts / u->bands, taps = v->k * a->taps * b->taps;
+    int64_t begin = tare__piece(a->count, u->bands, band), end = tare__piece(a->count, u->bands, band + 1);
     if (begin == end || b->count == 0) { return; }
-    tare__conv c = { .channels = v->k,
-                     .height = v->oh,
-                     .width = v->ow,
-                     .out_h = a->count,
-                     .out_w = b->count,
-                     .taps_h = a->taps,
-                     .taps_w = b->taps,
-                     .stride_h = 1,
-                     .stride_w = 1,
-                     .pad_h = a->pad,
-                     .pad_w = b->pad,
-                     .dil_h = a->dil,
-                     .dil_w = b->dil,
-                     .x_end = j->y->grad + j->y->numel,
-                     .y_plane = v->h * v->w,
-                     .y_row = v->stride_h * v->w,
-                     .y_column = v->stride_w,
-                     .add = j->add };
-    c.filters = tare__piece(v->c, j->units.parts, part + 1) - c0;
+    bool wide = phase_is_wide(v, a, b);
+    tare__conv2d_part part = tare__conv2d_part_of(v->c, u->parts, unit % u->parts);
+    tare__conv c = phase_conv(v, a, b);
+    c.filters = part.end - part.begin;
+    c.x_end = j->y->grad + j->y->numel;
+    c.add = j->add;
     for (int64_t g = 0; g < v->groups; g++) {
-        int64_t channel = g * v->c + c0;
+        int64_t channel = g * v->c + part.begin;
         c.x = j->y->grad + (image * v->groups + g) * v->k * v->oh * v->ow;
-        c.weight = turned + channel * v->k * a->taps * b->taps;
         c.y = j->dx + (image * v->groups * v->c + channel) * c.y_plane + a->start * v->w + b->start;
-        if (a->taps && b->taps) {
+        if (wide) {
+            c.weight = tare__conv2d_panels_at(phase_panels(j, turned), g, v->c, taps) + part.begin * taps;
+            tare__kernels()->conv_wide(&c, begin, end);
+        } else if (!phase_is_empty(a, b)) {
+            c.weight = turned + channel * taps;
             tare__kernels()->conv(&c, begin, end);
         } else if (!j->add) {
             clear_phase(&c, begin, end);
@@ -133,9 +167,11 @@ static void input_units(void *context, int64_t begin, int64_t end) {
 
 static void backward_input(tare_node *n, const tare__conv2d *v, tare_real *scratch) {
     input_job j = { .v = *v, .y = n->out, .weight = n->in[1]->data, .turned = scratch, .dx = tare_grad(n, 0) };
+    j.panels = scratch + turned_size(v);
     j.add = tare_grad_add(n, 0);
     j.units = tare__conv2d_units_of(v->n, v->h / v->stride_h, v->c, n->macs);
     tare_parallel_for(v->groups * v->c, tare__grain((double)(v->k * v->r * v->s)), turn_channels, &j);
+    each_phase(&j, panel_phase, 0);
     tare_parallel_for(v->n * j.units.bands * j.units.parts, j.units.grain, input_units, &j);
 }
 
@@ -270,7 +306,8 @@ static void sum_bias(void *context, int64_t begin, int64_t end) {
 
 size_t tare__conv2d_grad_scratch(const tare__conv2d *v, bool input, bool weight) {
     weight_job j = weight_plan(v);
-    size_t turned = (size_t)(v->groups * v->k * v->c * v->r * v->s) * sizeof(tare_real);
+    size_t turned =
+        (size_t)(turned_size(v) + tare__conv2d_panels_size(v->groups, v->c, v->k * v->r * v->s)) * sizeof(tare_real);
     size_t sums = (size_t)(j.shares * j.size) * sizeof(tare_real) +
                   (size_t)tare__ceil_div(j.shares * v->groups * v->k, 8) * 8 * sizeof(double);
     /* One after the other, so in the same place. */
