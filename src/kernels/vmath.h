@@ -16,7 +16,9 @@
 
 #define V_SIMD /* nothing: calls to the C library do not vectorise */
 
+static inline double v_abs(double x) { return fabs(x); }
 static inline double v_exp(double x) { return exp(x); }
+static inline double v_exp_near(double x) { return exp(x); }
 static inline double v_exp_neg(double x) { return exp(x); }
 static inline double v_expm1(double x) { return expm1(x); }
 static inline double v_log1p(double x) { return log1p(x); }
@@ -44,6 +46,8 @@ static inline float v_from_bits(uint32_t bits) {
     return x;
 }
 
+static inline float v_abs(float x) { return v_from_bits(v_bits(x) & 0x7FFFFFFFu); }
+
 /* x = n ln 2 + r with |r| <= ln 2 / 2; returns e^r - 1 and 2^(n + offset). For -126 <= n + offset <= 127; anything beyond. */
 static inline float v_reduce(float x, float offset, float *scale) {
     const float round =
@@ -69,10 +73,16 @@ static inline float v_exp(float x) {
     return x < -86.6f ? 0.0f : y;
 }
 
-/* e^x for x <= 0, in less time */
-static inline float v_exp_neg(float x) {
+/* e^x for -87 <= x <= 0, in less time */
+static inline float v_exp_near(float x) {
     float scale, p = v_reduce(x, 0.0f, &scale);
-    return x < -87.3365402f ? 0.0f : scale * p + scale;
+    return scale * p + scale;
+}
+
+/* e^x for x <= 0 */
+static inline float v_exp_neg(float x) {
+    float y = v_exp_near(x);
+    return x < -87.3365402f ? 0.0f : y;
 }
 
 /* e^x - 1 for x <= 0, accurate near 0 */
@@ -91,8 +101,6 @@ static inline float v_log1p(float x) {
     q = q * z + 0.3333320657f;
     return 2.0f * (s + s * z * q);
 }
-
-static inline float v_abs(float x) { return v_from_bits(v_bits(x) & 0x7FFFFFFFu); }
 
 /* tanh|x| = |e / (e + 2)|,  e = exp(-2|x|) - 1;  the sign is put back */
 static inline float v_tanh(float x) {
