@@ -43,7 +43,7 @@ static inline pid_t spawn(const start *how, const char *line) {
     fflush(NULL);
     pid_t child = fork();
     if (child != 0) { return child; }
-    static char copy[4096], path[4096], *argv[128];
+    static char copy[16384], path[16384], *argv[128];
     snprintf(copy, sizeof copy, "%s", line);
     split(copy, argv, 128);
     snprintf(path, sizeof path, "%s/%s", TARE_TEST_BIN, argv[0]);
