@@ -4,25 +4,18 @@
 #include <math.h>
 #include <string.h>
 
-const char *tare_dtype_name(tare_dtype dtype) {
-    switch (dtype) {
-#define DTYPE_NAME(name, bytes)                                                                                        \
-    case TARE_DTYPE_##name: return #name;
-        TARE_DTYPE_MAP(DTYPE_NAME)
-#undef DTYPE_NAME
-    }
-    return "?";
-}
+static const struct {
+    const char *name;
+    int64_t size;
+} dtypes[] = {
+#define DTYPE_ROW(name, bytes) [TARE_DTYPE_##name] = { #name, bytes },
+    TARE_DTYPE_MAP(DTYPE_ROW)
+#undef DTYPE_ROW
+};
 
-int64_t tare_dtype_size(tare_dtype dtype) {
-    switch (dtype) {
-#define DTYPE_SIZE(name, bytes)                                                                                        \
-    case TARE_DTYPE_##name: return bytes;
-        TARE_DTYPE_MAP(DTYPE_SIZE)
-#undef DTYPE_SIZE
-    }
-    return 0;
-}
+static bool is_dtype(tare_dtype dtype) { return (unsigned)dtype < sizeof dtypes / sizeof *dtypes; }
+const char *tare_dtype_name(tare_dtype dtype) { return is_dtype(dtype) ? dtypes[dtype].name : "?"; }
+int64_t tare_dtype_size(tare_dtype dtype) { return is_dtype(dtype) ? dtypes[dtype].size : 0; }
 
 /* The `bytes` bytes at p, least first, as an unsigned number. */
 static uint64_t load(const unsigned char *p, int64_t bytes) {

@@ -222,7 +222,7 @@ static tare_status parse(tare_reader *r) {
     if (status) { return status; }
     size_t members = (size_t)cJSON_GetArraySize(r->header);
     r->entries = tare_calloc(members + 1, sizeof *r->entries);
-    r->sorted = tare_calloc(members + 1, sizeof *r->sorted);
+    r->sorted = tare_calloc(members + 1, sizeof(tare_entry *));
     if (!r->entries || !r->sorted) { return tare_fail(TARE_ENOMEM, "%s: out of memory", r->path); }
     const cJSON *json;
     cJSON_ArrayForEach(json, r->header) {
@@ -233,7 +233,7 @@ static tare_status parse(tare_reader *r) {
     }
     qsort(r->entries, (size_t)r->count, sizeof *r->entries, by_place);
     for (int64_t i = 0; i < r->count; i++) { r->sorted[i] = &r->entries[i]; }
-    qsort(r->sorted, (size_t)r->count, sizeof *r->sorted, by_name);
+    qsort(r->sorted, (size_t)r->count, sizeof(tare_entry *), by_name);
     status = check_names(r);
     return status ? status : check_places(r, data_at);
 }

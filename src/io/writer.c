@@ -106,10 +106,10 @@ static int by_name(const void *left, const void *right) {
 
 static tare_status check_names(const tare_writer *w) {
     if (w->count == 0) { return TARE_OK; }
-    const item **sorted = tare_calloc(w->count, sizeof *sorted);
+    const item **sorted = tare_calloc(w->count, sizeof(item *));
     if (!sorted) { return TARE_ENOMEM; }
     for (size_t i = 0; i < w->count; i++) { sorted[i] = &w->items[i]; }
-    qsort(sorted, w->count, sizeof *sorted, by_name);
+    qsort(sorted, w->count, sizeof(item *), by_name);
     tare_status status = TARE_OK;
     for (size_t i = 1; i < w->count && !status; i++) {
         tare__shown shown;

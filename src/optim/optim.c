@@ -229,10 +229,12 @@ tare_real *tare_optim_slot(const tare_optim *o, int index) {
 
 /* ---- the built-in ones ------------------------------------------------------------------------------------------- */
 
+enum { CLASSES = 4 };
+
 const tare_optim_class *tare_optim_class_at(int index) {
-    static const tare_optim_class *const all[] = { &tare__class_sgd, &tare__class_adam, &tare__class_adamw,
-                                                   &tare__class_rmsprop };
-    return index >= 0 && index < (int)(sizeof all / sizeof *all) ? all[index] : NULL;
+    static const tare_optim_class *const all[CLASSES] = { &tare__class_sgd, &tare__class_adam, &tare__class_adamw,
+                                                          &tare__class_rmsprop };
+    return index >= 0 && index < CLASSES ? all[index] : NULL;
 }
 
 const tare_optim_class *tare_optim_class_find(const char *name) {
