@@ -46,8 +46,9 @@ typedef struct key_buf {
 
 /* "name.part", or "name" where there is no part. */
 static const char *key_of(const binding *b, const char *part, key_buf *buffer) {
-    snprintf(buffer->text, sizeof buffer->text, "%s%s%s", b->name, part ? "." : "", part ? part : "");
-    return buffer->text;
+    char *out = buffer->text;
+    snprintf(out, sizeof buffer->text, "%s%s%s", b->name, part ? "." : "", part ? part : "");
+    return out;
 }
 
 static void save_text(const binding *b, tare_writer *w, const char *part, const char *text) {
@@ -96,8 +97,9 @@ static const bind_kind params_kind = { .visit = params_visit };
 
 /* "@name", or "@name.part". */
 static const char *state_name(const binding *b, const char *part, key_buf *buffer) {
-    snprintf(buffer->text, sizeof buffer->text, "@%s%s%s", b->name, part ? "." : "", part ? part : "");
-    return buffer->text;
+    char *out = buffer->text;
+    snprintf(out, sizeof buffer->text, "@%s%s%s", b->name, part ? "." : "", part ? part : "");
+    return out;
 }
 
 static void flat_visit(const binding *b, tare__visitor *v) {
