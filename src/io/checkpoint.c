@@ -46,23 +46,22 @@ typedef struct key_buf {
 
 /* "name.part", or "name" where there is no part. */
 static const char *key_of(const binding *b, const char *part, key_buf *buffer) {
-    char *out = buffer->text;
-    snprintf(out, sizeof buffer->text, "%s%s%s", b->name, part ? "." : "", part ? part : "");
-    return out;
+    snprintf(buffer->text, sizeof buffer->text, "%s%s%s", b->name, part ? "." : "", part ? part : "");
+    return buffer->text;
 }
 
 static void save_text(const binding *b, tare_writer *w, const char *part, const char *text) {
-    key_buf key;
+    key_buf key = { "" };
     tare_writer_meta(w, key_of(b, part, &key), text);
 }
 
 static void save_uint(const binding *b, tare_writer *w, const char *part, uint64_t value) {
-    tare__exact text;
+    tare__exact text = { "" };
     save_text(b, w, part, tare__exact_uint(value, &text));
 }
 
 static tare_status stage_text(const binding *b, const tare_reader *r, const char *part, const char **out) {
-    key_buf key;
+    key_buf key = { "" };
     *out = tare_reader_meta(r, key_of(b, part, &key));
     if (*out) { return TARE_OK; }
     return tare_fail(TARE_EMISMATCH, "%s: has no \"%s\": written by another program or version", tare_reader_path(r),
@@ -70,7 +69,7 @@ static tare_status stage_text(const binding *b, const tare_reader *r, const char
 }
 
 static tare_status not_number(const binding *b, const tare_reader *r, const char *part, const char *text) {
-    key_buf key;
+    key_buf key = { "" };
     tare__shown shown;
     return tare_fail(TARE_EFORMAT, "%s: \"%s\" is \"%s\", which is no such number", tare_reader_path(r),
                      key_of(b, part, &key), tare__show(text, &shown));
@@ -97,19 +96,18 @@ static const bind_kind params_kind = { .visit = params_visit };
 
 /* "@name", or "@name.part". */
 static const char *state_name(const binding *b, const char *part, key_buf *buffer) {
-    char *out = buffer->text;
-    snprintf(out, sizeof buffer->text, "@%s%s%s", b->name, part ? "." : "", part ? part : "");
-    return out;
+    snprintf(buffer->text, sizeof buffer->text, "@%s%s%s", b->name, part ? "." : "", part ? part : "");
+    return buffer->text;
 }
 
 static void flat_visit(const binding *b, tare__visitor *v) {
-    key_buf name;
+    key_buf name = { "" };
     tare__visit_flat(v, state_name(b, NULL, &name), b->ps, b->object);
 }
 static const bind_kind flat_kind = { .visit = flat_visit };
 
 static void tensor_visit(const binding *b, tare__visitor *v) {
-    key_buf name;
+    key_buf name = { "" };
     v->visit(v->context, state_name(b, NULL, &name), b->shape, b->object);
 }
 static const bind_kind tensor_kind = { .visit = tensor_visit };
@@ -119,7 +117,7 @@ static const bind_kind tensor_kind = { .visit = tensor_visit };
 static void optim_visit(const binding *b, tare__visitor *v) {
     const tare_optim *o = b->object;
     for (int i = 0; i < tare_optim_slots(o); i++) {
-        key_buf name;
+        key_buf name = { "" };
         tare__visit_flat(v, state_name(b, tare_optim_slot_name(o, i), &name), tare_optim_params(o),
                          tare_optim_slot(o, i));
     }
@@ -127,7 +125,7 @@ static void optim_visit(const binding *b, tare__visitor *v) {
 
 static void optim_save(const binding *b, tare_writer *w) {
     const tare_optim *o = b->object;
-    tare__exact text;
+    tare__exact text = { "" };
     save_text(b, w, "name", tare_optim_name(o));
     save_uint(b, w, "steps", tare_optim_steps(o));
     save_text(b, w, "lr", tare__exact_double(tare_optim_lr(o), &text));
@@ -184,7 +182,7 @@ static const bind_kind rng_kind = { NULL, rng_save, rng_stage, rng_commit };
 /* ---- single numbers and texts ------------------------------------------------------------------------------------ */
 
 static void int_save(const binding *b, tare_writer *w) {
-    tare__exact text;
+    tare__exact text = { "" };
     save_text(b, w, NULL, tare__exact_int(*(int64_t *)b->object, &text));
 }
 static tare_status int_stage(const binding *b, const tare_reader *r, staged *s) {
@@ -204,7 +202,7 @@ static void uint_commit(const binding *b, staged *s) { *(uint64_t *)b->object = 
 static const bind_kind uint_kind = { NULL, uint_save, uint_stage, uint_commit };
 
 static void double_save(const binding *b, tare_writer *w) {
-    tare__exact text;
+    tare__exact text = { "" };
     save_text(b, w, NULL, tare__exact_double(*(double *)b->object, &text));
 }
 static tare_status double_stage(const binding *b, const tare_reader *r, staged *s) {

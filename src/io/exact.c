@@ -60,9 +60,8 @@ bool tare__exact_parse_double(const char *text, double *value) {
 }
 
 const char *tare__exact_uint(uint64_t value, tare__exact *buffer) {
-    char *out = buffer->text;
-    snprintf(out, sizeof buffer->text, "%llu", (unsigned long long)value);
-    return out;
+    snprintf(buffer->text, sizeof buffer->text, "%llu", (unsigned long long)value);
+    return buffer->text;
 }
 
 bool tare__exact_parse_uint(const char *text, uint64_t *value) {
@@ -79,9 +78,8 @@ bool tare__exact_parse_uint(const char *text, uint64_t *value) {
 }
 
 const char *tare__exact_int(int64_t value, tare__exact *buffer) {
-    char *out = buffer->text;
-    snprintf(out, sizeof buffer->text, "%lld", (long long)value);
-    return out;
+    snprintf(buffer->text, sizeof buffer->text, "%lld", (long long)value);
+    return buffer->text;
 }
 
 bool tare__exact_parse_int(const char *text, int64_t *value) {
