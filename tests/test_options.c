@@ -172,9 +172,9 @@ static void test_round_trip(void **state) {
     assert_ok(parse(o, "--lr 0.1 --seed 9007199254740991 --name it's\"\\\xff --loud --predict a b --out x --batch 5"));
     char *json = tare_options_json(o), *command = tare_options_command(o);
     assert_non_null(json);
-    assert_contains(json, "\"seed\":9007199254740991");
-    assert_contains(json, "\"lr\":0.1,");
-    assert_contains(json, "\"loud\":true");
+    assert_contains(json, "\"seed\": 9007199254740991");
+    assert_contains(json, "\"lr\": 0.1,");
+    assert_contains(json, "\"loud\": true");
     assert_null(strstr(json, "\"out\"")); /* local */
     assert_contains(command, "tare demo --loud=yes --batch 5");
     assert_contains(command, "--predict a b");
@@ -266,7 +266,7 @@ static void test_locale(void **state) {
     assert_ok(parse(o, "--lr 0.25"));
     assert_near(v.lr, 0.25, 0);
     char *json = tare_options_json(o);
-    assert_contains(json, "\"lr\":0.25");
+    assert_contains(json, "\"lr\": 0.25");
     tare_free(json);
     assert_status(TARE_EINVAL, parse(o, "--lr 0,25"));
     tare_options_free(o);

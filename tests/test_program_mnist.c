@@ -214,7 +214,7 @@ static void test_dry_run(void **state) {
     const outcome *o = run("tare-mnist " SMALL "--dry-run --out %s/dry", work, work);
     assert_code(0, o);
     assert_contains(o->out, "MiB for a step of 20 images");
-    assert_contains(o->out, "\"batch\":20");
+    assert_contains(o->out, "\"batch\": 20");
     assert_false(exists(place("dry")));
 }
 

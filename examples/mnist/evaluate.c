@@ -130,10 +130,16 @@ static tare_status open_test_data(const options *o, const input_spec *in, tare_d
         loader);
 }
 
+static void print_event(const char *event, const tare_field *fields) {
+    char *line = tare_event(event, fields);
+    if (line) { fputs(line, stdout); }
+    tare_free(line);
+}
+
 static void print_score(const options *o, const input_spec *in, const score *s) {
     char name[64];
     if (o->run.json) {
-        printf("{\"event\":\"test\",\"test_loss\":%.9g,\"test_accuracy\":%.9g}\n", s->loss, s->accuracy);
+        print_event("test", TARE_FIELDS(TARE_NUMBER("test_loss", s->loss), TARE_NUMBER("test_accuracy", s->accuracy)));
         return;
     }
     for (int64_t k = 0; k < in->classes && k < SCORE_CLASSES; k++) {
@@ -172,8 +178,9 @@ static void print_prediction(const options *o, const input_spec *in, const char 
         }
     }
     if (o->run.json) {
-        printf("{\"event\":\"prediction\",\"class\":%lld,\"probability\":%.9g}\n", (long long)order[0],
-               (double)p[order[0]]);
+        print_event("prediction", TARE_FIELDS(TARE_TEXT("file", file), TARE_NUMBER("class", order[0]),
+                                              TARE_TEXT("name", class_name(in, order[0], name, sizeof name)),
+                                              TARE_NUMBER("probability", p[order[0]])));
         return;
     }
     printf("%s:", file);

@@ -14,7 +14,6 @@ int main(int argc, char **argv) {
     int code = options_read(args, &o, argc, argv);
     if (code < 0) {
         tare_threads_set((int)o.run.threads);
-        tare_stop_catch();
         code = o.predict.count > 0 ? predict_files(&o) : o.eval ? evaluate_run(&o) : train(&o, args);
     }
     tare_options_free(args);

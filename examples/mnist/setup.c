@@ -83,6 +83,7 @@ static tare_status bind_state(trainer *t) {
     tare_checkpoint_double(c, "sums.seconds", &t->sums.seconds);
     tare_checkpoint_int(c, "sums.correct", &t->sums.correct);
     tare_checkpoint_int(c, "sums.seen", &t->sums.seen);
+    tare_checkpoint_double(c, "test_accuracy", &t->test_accuracy);
     tare_checkpoint_double(c, "best", &t->best);
     tare_checkpoint_double(c, "total_seconds", &t->total_seconds);
     return TARE_OK;
@@ -110,6 +111,7 @@ static tare_status resume(trainer *t) {
     tare_status s = check_input(t, tare_run_path(t->run, "input.safetensors"));
     if (s == TARE_OK) { s = tare_checkpoint_load(t->state, tare_run_path(t->run, "last.safetensors")); }
     if (s == TARE_OK) { s = tare_loader_seek(t->loader, t->place); }
+    if (s == TARE_OK) { tare_progress_print(t->progress, "going on after step %lld\n", (long long)t->step); }
     if (s == TARE_OK) { s = tare_run_log(t->run, "resume", TARE_FIELDS(TARE_NUMBER("step", t->step))); }
     return s;
 }
@@ -170,7 +172,7 @@ static tare_status print_dry_run(trainer *t, const tare_options *args) {
     char *json = tare_options_json(args), *command = tare_options_command(args);
     if (s == TARE_OK && json && command) {
         int64_t state = tare_params_flat_size(t->ps) * (2 + tare_optim_slots(t->optim)) * (int64_t)sizeof(tare_real);
-        printf("options: %s\ncommand: %s\n", json, command);
+        printf("\noptions %s\ncommand: %s\n", json, command);
         printf("memory: %.1f MiB for a step of %lld images, %.1f MiB for weights, gradients and optimizer\n",
                (double)tare_tape_peak(t->tape) / 1048576.0, (long long)t->o->batch, (double)state / 1048576.0);
         printf("steps: %lld\ndry run: nothing was trained or written\n", (long long)t->schedule.steps);

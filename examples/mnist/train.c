@@ -89,6 +89,7 @@ static tare_status finish_epoch(trainer *t) {
     double rate = n / fmax(t->sums.seconds, 1e-9);
     bool best = test.accuracy > t->best;
     t->epoch++;
+    t->test_accuracy = test.accuracy;
     if (best) { t->best = test.accuracy; }
     s = tare_run_log(t->run, "epoch",
                      TARE_FIELDS(TARE_NUMBER("epoch", t->epoch), TARE_NUMBER("step", t->step),
@@ -111,8 +112,8 @@ static tare_status finish_epoch(trainer *t) {
 static tare_status train_epochs(trainer *t) {
     tare_status s = TARE_OK;
     if (t->epoch < t->o->epochs) {
-        tare_progress_print(t->progress, "%11s %8s %10s %11s %10s  %9s %8s", "epoch", "loss", "accuracy", "test loss",
-                            "test acc.", "images/s", "seconds");
+        tare_progress_heading(t->progress, "%11s %8s %10s %11s %10s  %9s %8s", "epoch", "loss", "accuracy", "test loss",
+                              "test acc.", "images/s", "seconds");
     }
     while (s == TARE_OK && t->epoch < t->o->epochs) {
         s = train_images(t);
@@ -136,11 +137,15 @@ static int finish(trainer *t) {
     const char *folder = tare_run_folder(t->run);
     tare_status s = tare_run_log(t->run, "end",
                                  TARE_FIELDS(TARE_NUMBER("epoch", t->epoch), TARE_NUMBER("step", t->step),
+                                             TARE_NUMBER("test_accuracy", t->test_accuracy),
                                              TARE_NUMBER("best", t->best), TARE_NUMBER("seconds", t->total_seconds),
-                                             TARE_NUMBER("peak_bytes", tare_tape_peak(t->tape))));
+                                             TARE_NUMBER("step_bytes", tare_tape_peak(t->tape)),
+                                             TARE_NUMBER("peak_bytes", tare_peak_memory())));
     if (s != TARE_OK) { return fail(1); }
-    tare_progress_print(t->progress, "\nbest test accuracy %.2f%%; %.1f s of training; a step took %.1f MiB at most",
-                        100 * t->best, t->total_seconds, (double)tare_tape_peak(t->tape) / 1048576.0);
+    tare_progress_heading(t->progress, "\ntest accuracy %.2f%%, best %.2f%%", 100 * t->test_accuracy, 100 * t->best);
+    tare_progress_print(t->progress, "%.1f s of training; a step takes %.1f MiB, the process took %.0f MiB",
+                        t->total_seconds, (double)tare_tape_peak(t->tape) / 1048576.0,
+                        (double)tare_peak_memory() / 1048576.0);
     tare_progress_print(t->progress, "run folder: %s\nclassify pictures:  tare mnist --eval %s --predict FILE...",
                         folder, folder);
     return 0;
@@ -148,11 +153,13 @@ static int finish(trainer *t) {
 
 int train(const options *o, const tare_options *args) {
     trainer t = { .o = o };
+    tare_stop_catch();
     int code = trainer_begin(&t, args);
     if (code < 0) {
         tare_status s = train_epochs(&t);
         code = s == TARE_ENONFINITE ? EXIT_NONFINITE : s != TARE_OK ? 1 : 0;
         if (code != 0) {
+            tare_progress_clear(t.progress);
             fail(code);
         } else {
             code = t.epoch < o->epochs ? stop(&t) : finish(&t);

@@ -26,7 +26,7 @@ typedef struct trainer {
     tare_checkpoint *state; /* what is saved: weights, optimizer, tape's stream, and all that follows */
     int64_t epoch, step;    /* epochs completed, updates made */
     epoch_sums sums;
-    double best, total_seconds;
+    double test_accuracy, best, total_seconds;
     tare_loader_state place;
 } trainer;
 

@@ -80,7 +80,7 @@ TARE_API const char *tare_options_text(const tare_options *o);
 /* tare_options_given - did the command line name this option? */
 TARE_API bool tare_options_given(const tare_options *o, const char *name);
 
-/* tare_options_json - all values but local ones as one JSON object; tare_free it. NULL: TARE_ENOMEM. */
+/* tare_options_json - all values but local ones as one JSON object, a line for each; tare_free it. NULL: TARE_ENOMEM. */
 TARE_API char *tare_options_json(const tare_options *o);
 /* tare_options_command - the command line that gives these values again, quoted for a shell; tare_free it. */
 TARE_API char *tare_options_command(const tare_options *o);
@@ -130,6 +130,8 @@ typedef struct tare_machine {
     int64_t memory;  /* bytes of RAM; 0: unknown */
 } tare_machine;
 TARE_API void tare_machine_get(tare_machine *machine);
+/* tare_peak_memory - most bytes of RAM that this process has held at once; 0: unknown. */
+TARE_API int64_t tare_peak_memory(void);
 
 /* ---- a run is a folder ------------------------------------------------------------------------------------------- */
 
@@ -158,7 +160,9 @@ typedef struct tare_field {
     int64_t count;
 } tare_field;
 
-/* tare_run_log - append {"event":"epoch","loss":0.25,...}, on disk when it returns to the extent that write(2) promises.
+/* tare_event - one line of JSON, {"event":"epoch","loss":0.25,...}; tare_free it. NULL: TARE_ENOMEM. */
+TARE_API char *tare_event(const char *event, const tare_field *fields);
+/* tare_run_log - append that line to metrics.jsonl, on disk when it returns to the extent that write(2) promises.
  *     tare_run_log(run, "epoch", TARE_FIELDS(TARE_NUMBER("epoch", 3), TARE_NUMBER("loss", 0.25)));
  *   errors  TARE_EIO: the disk is full;  TARE_ENOMEM */
 TARE_API tare_status tare_run_log(tare_run *run, const char *event, const tare_field *fields);
@@ -192,6 +196,10 @@ TARE_API void tare_progress_begin(tare_progress *p, const char *title, int64_t b
 TARE_API void tare_progress_step(tare_progress *p, int64_t n, const char *format, ...) TARE_PRINTF(3, 4);
 /* tare_progress_print - a line of its own, above the bar. */
 TARE_API void tare_progress_print(tare_progress *p, const char *format, ...) TARE_PRINTF(2, 3);
+/* tare_progress_heading - the same, in bold where the terminal may have it. */
+TARE_API void tare_progress_heading(tare_progress *p, const char *format, ...) TARE_PRINTF(2, 3);
+/* tare_progress_clear - take the bar off the terminal: something else wants to write there. */
+TARE_API void tare_progress_clear(tare_progress *p);
 /* tare_progress_rate - units per second in this stretch so far. */
 TARE_API double tare_progress_rate(const tare_progress *p);
 /* tare_terminal_colour - may `stream` get colour? (a terminal, NO_COLOR unset, TERM not dumb; no-color.org) */

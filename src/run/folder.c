@@ -267,16 +267,19 @@ static void add_field(tare__text *t, const tare_field *f) {
     }
 }
 
-tare_status tare_run_log(tare_run *run, const char *event, const tare_field *fields) {
+char *tare_event(const char *event, const tare_field *fields) {
     tare__text t = { 0 };
     tare__json_open(&t, NULL, '{');
     tare__json_string(&t, "event", event);
     for (const tare_field *f = fields; f->name; f++) { add_field(&t, f); }
     tare__text_add(&t, "}\n");
-    size_t size = t.size;
-    char *line = tare__text_take(&t);
-    if (!line) { return tare_fail(TARE_ENOMEM, "out of memory: an event of metrics.jsonl"); }
-    tare_status s = append(run->metrics, line, size);
+    return tare__text_take(&t);
+}
+
+tare_status tare_run_log(tare_run *run, const char *event, const tare_field *fields) {
+    char *line = tare_event(event, fields);
+    if (!line) { return TARE_ENOMEM; }
+    tare_status s = append(run->metrics, line, strlen(line));
     if (run->echo && (fputs(line, run->echo) < 0 || fflush(run->echo) != 0)) { tare_stop_ask(SIGPIPE); }
     tare_free(line);
     return s;

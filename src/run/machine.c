@@ -3,6 +3,7 @@
 #include <tare/run.h>
 
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #ifdef __linux__
 #include <sched.h>
@@ -42,5 +43,15 @@ void tare_machine_get(tare_machine *machine) {
 #ifdef _SC_PHYS_PAGES
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     if (pages > 0 && page > 0) { machine->memory = (int64_t)pages * page; }
+#endif
+}
+
+int64_t tare_peak_memory(void) {
+    struct rusage usage;
+    if (getrusage(RUSAGE_SELF, &usage) != 0) { return 0; }
+#ifdef __APPLE__
+    return usage.ru_maxrss; /* bytes there, kilobytes elsewhere */
+#else
+    return (int64_t)usage.ru_maxrss * 1024;
 #endif
 }

@@ -43,7 +43,9 @@ void tare__options_json(const tare_options *o, tare__text *t, const char *key) {
 char *tare_options_json(const tare_options *o) {
     tare__text t = { 0 };
     tare__options_json(o, &t, NULL);
-    return tare__text_take(&t);
+    char *json = tare__text_take(&t), *lines = json ? tare__json_indented(json) : NULL;
+    tare_free(json);
+    return lines;
 }
 
 static void add_word(tare__text *t, const tare__option_entry *e) {

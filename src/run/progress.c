@@ -63,10 +63,14 @@ static void erase(tare_progress *p) {
     p->drawn = false;
 }
 
-void tare_progress_free(tare_progress *p) {
-    if (!p) { return; }
+void tare_progress_clear(tare_progress *p) {
     erase(p);
     fflush(p->opt.stream);
+}
+
+void tare_progress_free(tare_progress *p) {
+    if (!p) { return; }
+    tare_progress_clear(p);
     tare_free(p);
 }
 
@@ -137,14 +141,26 @@ void tare_progress_step(tare_progress *p, int64_t n, const char *format, ...) {
     draw(p, how, now);
 }
 
-void tare_progress_print(tare_progress *p, const char *format, ...) {
+static void print(tare_progress *p, bool bold, const char *format, va_list args) {
     if (p->opt.quiet) { return; }
     erase(p);
-    va_list args;
-    va_start(args, format);
+    if (bold) { fputs("\033[1m", p->opt.stream); }
     vfprintf(p->opt.stream, format, args);
-    va_end(args);
-    fputc('\n', p->opt.stream);
+    fputs(bold ? "\033[m\n" : "\n", p->opt.stream);
     fflush(p->opt.stream);
     check_stream(p->opt.stream);
+}
+
+void tare_progress_print(tare_progress *p, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    print(p, false, format, args);
+    va_end(args);
+}
+
+void tare_progress_heading(tare_progress *p, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    print(p, tare_terminal_colour(p->opt.stream), format, args);
+    va_end(args);
 }
