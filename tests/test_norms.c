@@ -10,8 +10,8 @@
 
 /* ---- a norm, and the same in double ------------------------------------------------------------------------------ */
 
-typedef enum kind { BATCH, LAYER, CHANNELS, INSTANCE, GROUP } kind;
-static const char *const kind_names[] = { "batch", "layer", "channels", "instance", "group" };
+typedef enum kind { BATCH, LAYER, CHANNELS, INSTANCE, GROUP, RMS } kind;
+static const char *const kind_names[] = { "batch", "layer", "channels", "instance", "group", "rms" };
 
 typedef struct setting {
     kind kind;
@@ -32,7 +32,8 @@ static int64_t set_of(const setting *s, int64_t i) {
     int64_t inner = inner_of(s), channels = s->shape.dim[1], n = i / (channels * inner), c = i / inner % channels;
     switch (s->kind) {
     case BATCH: return c;
-    case LAYER: return n;
+    case LAYER:
+    case RMS: return n;
     case CHANNELS: return n * inner + i % inner;
     case INSTANCE: return n * channels + c;
     default: return n * s->groups + c / (channels / s->groups);
@@ -41,14 +42,14 @@ static int64_t set_of(const setting *s, int64_t i) {
 
 static int64_t sets_of(const setting *s) { return set_of(s, tare_shape_numel(s->shape) - 1) + 1; }
 
+static bool by_element(const setting *s) { return s->kind == LAYER || s->kind == RMS; }
+
 static int64_t scale_of(const setting *s, int64_t i) {
     int64_t inner = inner_of(s), channels = s->shape.dim[1];
-    return s->kind == LAYER ? i % (channels * inner) : i / inner % channels;
+    return by_element(s) ? i % (channels * inner) : i / inner % channels;
 }
 
-static int64_t scales_of(const setting *s) {
-    return s->kind == LAYER ? s->shape.dim[1] * inner_of(s) : s->shape.dim[1];
-}
+static int64_t scales_of(const setting *s) { return by_element(s) ? s->shape.dim[1] * inner_of(s) : s->shape.dim[1]; }
 
 typedef struct values {
     double *y, *dx, *dgamma, *dbeta;
@@ -76,7 +77,7 @@ static values reference(const setting *s, const tare_real *x, const tare_real *g
     long double *g1 = sum + 3 * sets, *g2 = sum + 4 * sets;
     double *count = doubles(sets);
     for (int64_t i = 0; i < numel; i++) { sum[set_of(s, i)] += x[i], count[set_of(s, i)]++; }
-    for (int64_t k = 0; k < sets; k++) { mean[k] = sum[k] / count[k]; }
+    for (int64_t k = 0; k < sets; k++) { mean[k] = s->kind == RMS ? 0 : sum[k] / count[k]; }
     for (int64_t i = 0; i < numel; i++) {
         int64_t k = set_of(s, i);
         var[k] += (x[i] - mean[k]) * (x[i] - mean[k]) / count[k];
@@ -94,7 +95,7 @@ static values reference(const setting *s, const tare_real *x, const tare_real *g
         int64_t k = set_of(s, i), c = scale_of(s, i);
         long double rstd = 1 / sqrtl(var[k] + s->eps), hat = (x[i] - mean[k]) * rstd;
         long double g = (gamma ? (double)gamma[c] : 1) * (double)dy[i];
-        v.dx[i] = (double)(rstd * (g - g1[k] / count[k] - hat * (g2[k] / count[k])));
+        v.dx[i] = (double)(rstd * (g - (s->kind == RMS ? 0 : g1[k] / count[k]) - hat * (g2[k] / count[k])));
     }
     free(sum);
     free(count);
@@ -107,13 +108,14 @@ static tare_tensor *apply(tare_tape *t, const setting *s, tare_tensor *x, tare_t
     case LAYER:
         return tare_layer_norm(t, x, gamma, beta, (tare_layer_norm_opt){ .dims = s->shape.ndim - 1, .eps = s->eps });
     case CHANNELS: return tare_layer_norm(t, x, gamma, beta, (tare_layer_norm_opt){ .channels = true, .eps = s->eps });
+    case RMS: return tare_rms_norm(t, x, gamma, (tare_rms_norm_opt){ .dims = s->shape.ndim - 1, .eps = s->eps });
     case INSTANCE: return tare_instance_norm(t, x, gamma, beta, (tare_instance_norm_opt){ .eps = s->eps });
     default: return tare_group_norm(t, x, gamma, beta, (tare_group_norm_opt){ .groups = s->groups, .eps = s->eps });
     }
 }
 
 static tare_shape scale_shape(const setting *s) {
-    if (s->kind != LAYER) { return TARE_SHAPE(s->shape.dim[1]); }
+    if (!by_element(s)) { return TARE_SHAPE(s->shape.dim[1]); }
     tare_shape shape = { .ndim = s->shape.ndim - 1 };
     for (int d = 0; d < shape.ndim; d++) { shape.dim[d] = s->shape.dim[d + 1]; }
     return shape;
@@ -141,7 +143,7 @@ static trial try_it(const setting *s, double mean, double scale, uint64_t seed) 
     r.x = filled(r.tape, s->shape, mean, scale, seed);
     if (!s->plain) {
         r.gamma = filled(r.tape, scale_shape(s), 1, 0.5, seed + 1);
-        r.beta = filled(r.tape, scale_shape(s), 0, 0.5, seed + 2);
+        if (s->kind != RMS) { r.beta = filled(r.tape, scale_shape(s), 0, 0.5, seed + 2); }
     }
     r.y = apply(r.tape, s, r.x, r.gamma, r.beta);
     if (!r.y) { fail_msg("%s", tare_tape_error(r.tape)); }
@@ -176,11 +178,11 @@ static void against_reference(const setting *s, double mean, double scale, doubl
     values v = reference(s, r.x->data, r.gamma ? r.gamma->data : NULL, r.beta ? r.beta->data : NULL, r.dy);
     near_or_say(s, "y", r.out, v.y, r.x->numel, tol);
     near_or_say(s, "dx", r.x->grad, v.dx, r.x->numel, tol);
-    if (r.gamma && scale == 0) { /* x-hat is 0 but for a rounding of the mean, and so is dgamma */
+    if (r.gamma && scale == 0 && s->kind != RMS) { /* x-hat is 0 but for a rounding of the mean, and so is dgamma */
         for (int64_t k = 0; k < scales_of(s); k++) { assert_near(r.gamma->grad[k], 0, 1e-8); }
     } else if (r.gamma) {
         near_or_say(s, "dgamma", r.gamma->grad, v.dgamma, scales_of(s), tol);
-        near_or_say(s, "dbeta", r.beta->grad, v.dbeta, scales_of(s), tol);
+        if (r.beta) { near_or_say(s, "dbeta", r.beta->grad, v.dbeta, scales_of(s), tol); }
     }
     values_free(&v);
     trial_free(&r);
@@ -222,6 +224,9 @@ static void any_size(void **state) {
         { GROUP, TARE_SHAPE(2, 4, 4097), 2, 1e-5, false },
         { GROUP, TARE_SHAPE(2, 8, 14, 14), 8, 1e-5, true },
         { GROUP, TARE_SHAPE(1, 2, 1000, 500), 1, 1e-5, false },
+        { RMS, TARE_SHAPE(3, 1), 0, 0.5, false },
+        { RMS, TARE_SHAPE(300, 128), 0, 1e-5, false },
+        { RMS, TARE_SHAPE(2, 3, 4097), 0, 1e-5, true },
     };
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
         against_reference(&settings[i], 0.3, 1.7, test_tol(1e-5, 1e-11));
@@ -234,6 +239,7 @@ static const setting five[] = {
     { INSTANCE, { 4, { 3, 4, 30, 30 } }, 0, 1e-5, false }, { GROUP, { 4, { 3, 8, 40, 40 } }, 2, 1e-5, false },
 };
 enum { FIVE = sizeof five / sizeof *five };
+static const setting rms = { RMS, { 2, { 7, 300 } }, 0, 1e-5, false };
 
 static void any_scale(void **state) {
     (void)state;
@@ -242,10 +248,10 @@ static void any_scale(void **state) {
     } fills[] = { { 2000, 1 }, { 1e4, 0.1 }, { 100, 0.01 },  { 0, 1e30 },  { -1e30, 1e28 }, { 0x1p100, 0 },
                   { 0.1, 0 },  { 0, 1e-6 },  { 0, DBL_MIN }, { 0, 1e-39 }, { 3, 1e-3 } };
     const double eps[] = { 1e-5, 0.1, 1e-12 };
-    for (int i = 0; i < FIVE; i++) {
+    for (int i = 0; i <= FIVE; i++) {
         for (size_t f = 0; f < sizeof fills / sizeof *fills; f++) {
             for (int e = 0; e < 3; e++) {
-                setting s = five[i];
+                setting s = i < FIVE ? five[i] : rms;
                 s.eps = eps[e];
                 against_reference(&s, fills[f].mean, fills[f].scale, test_tol(1e-4, 1e-7));
             }
@@ -285,6 +291,7 @@ static void same_bits_on_any_number_of_threads(void **state) {
         { CHANNELS, TARE_SHAPE(9, 40, 20, 20), 0, 1e-5, false },
         { INSTANCE, TARE_SHAPE(8, 20, 28, 28), 0, 1e-5, false },
         { GROUP, TARE_SHAPE(8, 20, 28, 28), 5, 1e-5, false },
+        { RMS, TARE_SHAPE(768, 128), 0, 1e-5, false },
     };
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
         const setting *s = &settings[i];
@@ -297,7 +304,7 @@ static void same_bits_on_any_number_of_threads(void **state) {
             assert_memory_equal(one.out, many.out, size);
             assert_memory_equal(one.x->grad, many.x->grad, size);
             assert_memory_equal(one.gamma->grad, many.gamma->grad, scales);
-            assert_memory_equal(one.beta->grad, many.beta->grad, scales);
+            if (one.beta) { assert_memory_equal(one.beta->grad, many.beta->grad, scales); }
             trial_free(&many);
         }
         trial_free(&one);
@@ -745,6 +752,12 @@ static void specs_in_canonical_form(void **state) {
         { "gn:auto", "gn" },
         { "gn:groups=auto,eps=0.1", "gn:eps=0.1" },
         { "gn:4,eps=1.5e-07", "gn:4,eps=1.5e-07" },
+        { "rms:eps=1e-6", "rms:eps=1e-06" },
+        { "sn", "sn" },
+        { "ws+gn:8", "ws+gn:8" },
+        { "gn:8+ws", "ws+gn:8" },
+        { "none+sn:iterations=2", "sn:iterations=2" },
+        { "ws:eps=1e-3+wn+bn:batch=4,eps=1e-3+sn", "ws:eps=0.001+wn+sn+bn:batch=4,eps=0.001" },
     };
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         char text[64], again[64];
@@ -760,7 +773,7 @@ static void specs_in_canonical_form(void **state) {
 static void wrong_specs(void **state) {
     (void)state;
     const char *cases[][2] = {
-        { "", "norm \"\" ends too soon: there is no such norm; known: none, bn, ln, in, gn" },
+        { "", "norm \"\" ends too soon: there is no such norm; known: none, bn, ln, in, gn, rms, sn, wn, ws" },
         { "bm", "norm \"bm\", character 1 (\"bm\"): there is no such norm" },
         { "gn:", "norm \"gn:\" ends too soon: groups must be a whole number in 1..1e+09, or auto" },
         { "gn:x", "character 4 (\"x\"): groups must be" },
@@ -777,10 +790,16 @@ static void wrong_specs(void **state) {
         { "bn:eps=nan", "character 8" },
         { "bn:epsilon=1",
           "character 4 (\"epsilon=1\"): bn has no such option; it has: batch, eps, stat_update, affine, stats" },
-        { "bn,eps=1", "character 3 (\",eps=1\"): expected a colon or the end" },
+        { "bn,eps=1", "character 3 (\",eps=1\"): expected a colon, a plus or the end" },
         { "ln:over=hw", "character 9 (\"hw\"): over must be chw or c" },
         { "none:1", "character 6 (\"1\"): none takes no options" },
-        { "bn+gn:8", "character 3 (\"+gn:8\"): expected a colon or the end" },
+        { "bn+gn:8", "character 4 (\"gn:8\"): bn and gn both norm activations" },
+        { "none+bn", "character 6 (\"bn\"): none and bn both norm activations" },
+        { "ws+sn+ws", "character 7 (\"ws\"): ws is there twice" },
+        { "ws+", "ends too soon: there is no such norm" },
+        { "+bn", "character 1 (\"+bn\"): there is no such norm" },
+        { "gn:8+wz", "character 6 (\"wz\"): there is no such norm" },
+        { "wn:eps=1", "character 4 (\"eps=1\"): wn takes no options" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         assert_status(TARE_EINVAL, tare_norm_check(cases[i][0]));
@@ -796,7 +815,8 @@ static void what_programs_ask(void **state) {
     assert_false(tare_norm_uses_batch("gn:8"));
     assert_false(tare_norm_uses_batch("none"));
     assert_int_equal(64, tare_norm_batch("bn", 64));
-    assert_int_equal(4, tare_norm_batch("bn:batch=4", 64));
+    assert_int_equal(4, tare_norm_batch("sn+bn:batch=4", 64));
+    assert_int_equal(1, tare_norm_batch("sn", 64));
     assert_int_equal(2, tare_norm_batch("bn:batch=4", 2));
     assert_int_equal(1, tare_norm_batch("in", 64));
 }
@@ -808,6 +828,7 @@ static void every_kind_is_what_it_says(void **state) {
     for (const tare_norm_kind *k; (k = tare_norm_kind_at(kinds)) != NULL; kinds++) {
         assert_ptr_equal(k, tare_norm_kind_find(k->name));
         assert_true(k->title[0] && k->over[0] && k->advice[0]);
+        assert_true(!k->make != !k->transform);
         for (const tare_norm_option *o = k->options; o->key; o++) {
             assert_true(o->help[0] && (o->words || o->lo <= o->hi));
         }
@@ -824,7 +845,7 @@ static void every_kind_is_what_it_says(void **state) {
         tare_tape_free(tape);
         tare_params_free(ps);
     }
-    assert_int_equal(5, kinds);
+    assert_int_equal(9, kinds);
     assert_null(tare_norm_kind_at(-1));
     assert_null(tare_norm_kind_find("bm"));
     assert_null(tare_norm_kind_find(NULL));

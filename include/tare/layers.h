@@ -69,6 +69,9 @@ struct tare_weight_transform {
 /* tare_layer_add_transform - append; the transform must live as long as the layer (tare_params_own).
  *   errors (sticky)  TARE_EINVAL: the layer has no weight */
 TARE_API tare_status tare_layer_add_transform(tare_layer *layer, tare_weight_transform *transform);
+/* tare_layer_own_name - the last part of the layer's name: what a transform pushes to add to the layer's own parameters, where it
+ * is called under the scopes that the layer was made under. */
+TARE_API const char *tare_layer_own_name(const tare_layer *layer);
 /* tare_layer_weight - the weight after its transforms: what a layer's forward uses in place of self->weight. */
 TARE_API tare_tensor *tare_layer_weight(tare_layer *layer, tare_tape *tape);
 

@@ -84,6 +84,17 @@ typedef struct tare_instance_norm_opt {
 TARE_API tare_tensor *tare_instance_norm(tare_tape *t, tare_tensor *x, tare_tensor *gamma, tare_tensor *beta,
                                          tare_instance_norm_opt opt);
 
+/* tare_rms_norm - divide each sample by the root of the mean of its squares, over its last dimensions
+ *   y_i = gamma_i x_i / sqrt(mean(x^2) + eps)
+ *   x [..., d1..dk] with k = opt.dims;  gamma [d1..dk] or NULL;  one value is enough, since no mean is taken off
+ *   errors  TARE_ESHAPE: rank, gamma misshapen;  TARE_EINVAL: eps < 0, dims < 0
+ *   source  Zhang & Sennrich 2019, arXiv:1910.07467 */
+typedef struct tare_rms_norm_opt {
+    int dims; /* how many of the last dimensions; 0: 1 */
+    double eps;
+} tare_rms_norm_opt;
+TARE_API tare_tensor *tare_rms_norm(tare_tape *t, tare_tensor *x, tare_tensor *gamma, tare_rms_norm_opt opt);
+
 /* ---- layers: parameters "weight" (gamma, 1) and "bias" (beta, 0), without weight decay ------------------------------- */
 
 /* tare_layer_batch_norm - buffers "running_mean" (0), "running_var" (1) and "num_batches_tracked" (0, a scalar).
@@ -128,12 +139,48 @@ typedef struct tare_layer_instance_norm_opt {
 TARE_API tare_layer *tare_layer_instance_norm(tare_params *ps, const char *name, int64_t channels,
                                               tare_layer_instance_norm_opt opt);
 
+/* tare_layer_rms_norm - over the dimensions `features`, the last ones of x; "weight" only. */
+typedef struct tare_layer_rms_norm_opt {
+    double eps;
+    bool no_affine;
+} tare_layer_rms_norm_opt;
+TARE_API tare_layer *tare_layer_rms_norm(tare_params *ps, const char *name, tare_shape features,
+                                         tare_layer_rms_norm_opt opt);
+
+/* ---- of weights ---------------------------------------------------------------------------------------------------- */
+
+/* These change the weight that a layer computes with (tare_layer_add_transform): of linear, conv2d and any layer that has a
+ * weight and says which of its dimensions counts outputs. Call them under the scopes the layer was made under.
+ *   errors (sticky)  TARE_EINVAL: the layer has no weight, an option is out of range;  TARE_EEXIST: done to it before */
+
+/* tare_spectral_norm - w / sigma, sigma the largest singular value of w as a matrix [outputs, rest]
+ *   Power iteration, in training alone and not while the tare_params are frozen; its vectors are the buffers "weight_u" and
+ *   "weight_v", warm from the start. They are constants for the gradient. For a convolution this is not the norm of the operator,
+ *   only near it.   source  Miyato et al. 2018, arXiv:1802.05957 */
+typedef struct tare_spectral_norm_opt {
+    int iterations; /* per forward; 0: 1 */
+    double eps;     /* lengths below it do not divide; 0: 1e-12 */
+} tare_spectral_norm_opt;
+TARE_API tare_status tare_spectral_norm(tare_layer *layer, tare_spectral_norm_opt opt);
+
+/* tare_weight_norm - g w / |w| for each output, with the parameter "weight_g", [out, 1, ...], which starts as |w|
+ *   source  Salimans & Kingma 2016, arXiv:1602.07868 */
+TARE_API tare_status tare_weight_norm(tare_layer *layer);
+
+/* tare_weight_standardize - each output's weights to mean 0 and variance 1: (w - mean) / sqrt(var + eps)
+ *   source  Qiao et al. 2019, arXiv:1903.10520 */
+typedef struct tare_weight_standardize_opt {
+    double eps; /* 0: 1e-5 */
+} tare_weight_standardize_opt;
+TARE_API tare_status tare_weight_standardize(tare_layer *layer, tare_weight_standardize_opt opt);
+
 /* ---- by spec string ------------------------------------------------------------------------------------------------ */
 /*
- *   spec    = name [ ":" option { "," option } ]
+ *   spec    = norm { "+" norm }                one norm of activations at most, and any of weights, which apply in this order
+ *   norm    = name [ ":" option { "," option } ]
  *   option  = key "=" value | value            the value alone where the norm's first option allows it, and then first
  *
- *   none   bn   bn:batch=4,eps=1e-3   ln:over=c   in   gn:8   gn:groups=auto
+ *   none   bn   bn:batch=4,eps=1e-3   ln:over=c   in   gn:8   gn:groups=auto   rms   sn   ws+gn:8
  */
 
 /* A norm's option: a number, or one of some words. */
@@ -160,16 +207,23 @@ typedef struct tare_norm_kind {
     tare_norm_option options[TARE_NORM_OPTIONS]; /* ends with a NULL key */
     /* The layer for samples of shape `features` ([C], [C,L] or [C,H,W]); values[i] belongs to options[i]. */
     tare_layer *(*make)(tare_params *ps, const char *name, tare_shape features, const double *values);
+    /* Instead, a norm of weights. */
+    tare_status (*transform)(tare_layer *layer, const double *values);
 } tare_norm_kind;
 
 /* tare_norm_kind_at - the known norms, NULL after the last. tare_norm_kind_find - by name, or NULL. */
 TARE_API const tare_norm_kind *tare_norm_kind_at(int index);
 TARE_API const tare_norm_kind *tare_norm_kind_find(const char *name);
 
-/* tare_norm_layer - the layer that `spec` describes, for samples of shape `features` (without N).
+/* tare_norm_layer - the norm of activations in `spec` as a layer, for samples of shape `features` (without N); where the spec has
+ * none, the identity.
  *   errors (sticky)  TARE_EINVAL: a message that points at the offending character, or lists the known norms;
  *                    those of the layer's own constructor */
 TARE_API tare_layer *tare_norm_layer(tare_params *ps, const char *name, const char *spec, tare_shape features);
+
+/* tare_norm_weight - do to the layer's weight what `spec` says of weights; nothing where it says nothing. Models call it on every
+ * layer that a norm follows.   errors (sticky)  as above */
+TARE_API tare_status tare_norm_weight(tare_layer *layer, const char *spec);
 
 /* tare_norm_check - does `spec` parse? TARE_EINVAL with the same message if not; does not know shapes. */
 TARE_API tare_status tare_norm_check(const char *spec);

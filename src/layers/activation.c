@@ -11,14 +11,14 @@ typedef struct kind {
     const char *name;
     tare_tensor *(*plain)(tare_tape *tape, tare_tensor *x);
     tare_tensor *(*with)(tare_tape *tape, tare_tensor *x, double number);
-    double      initial;
+    double initial;
     const char *meaning; /* of the number */
 } kind;
 
 typedef struct activation {
-    tare_layer  base;
+    tare_layer base;
     const kind *kind;
-    double      number;
+    double number;
 } activation;
 
 static tare_tensor *same(tare_tape *tape, tare_tensor *x) {
@@ -61,7 +61,8 @@ static tare_layer *unknown(tare_params *ps, const tare_layer *layer, const char 
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", kinds[i].name);
     }
-    return tare_params_fail(ps, TARE_EINVAL, "activation \"%s\": there is no \"%s\"; known: %s", layer->name, wanted, known);
+    return tare_params_fail(ps, TARE_EINVAL, "activation \"%s\": there is no \"%s\"; known: %s", layer->name, wanted,
+                            known);
 }
 
 tare_layer *tare_layer_activation(tare_params *ps, const char *name, const char *wanted) {

@@ -5,8 +5,8 @@
 #include <stdio.h>
 
 typedef struct conv2d {
-    tare_layer      base;
-    tare_tensor    *bias;
+    tare_layer base;
+    tare_tensor *bias;
     tare_conv2d_opt opt;
 } conv2d;
 
@@ -41,11 +41,17 @@ tare_layer *tare_layer_conv2d(tare_params *ps, const char *name, int64_t in, int
     if (!c) { return NULL; }
     int groups = opt.groups ? opt.groups : 1;
     if (groups < 1 || in % groups || out % groups) {
-        return tare_params_fail(ps, TARE_EINVAL, "conv2d \"%s\": %d groups do not divide %" PRId64 " -> %" PRId64 " channels",
+        return tare_params_fail(ps, TARE_EINVAL,
+                                "conv2d \"%s\": %d groups do not divide %" PRId64 " -> %" PRId64 " channels",
                                 c->base.name, groups, in, out);
     }
-    c->opt = (tare_conv2d_opt){ .stride = opt.stride, .pad = opt.pad, .dilation = opt.dilation, .groups = opt.groups,
-                                .stride_w = opt.stride_w, .pad_w = opt.pad_w, .dilation_w = opt.dilation_w };
+    c->opt = (tare_conv2d_opt){ .stride = opt.stride,
+                                .pad = opt.pad,
+                                .dilation = opt.dilation,
+                                .groups = opt.groups,
+                                .stride_w = opt.stride_w,
+                                .pad_w = opt.pad_w,
+                                .dilation_w = opt.dilation_w };
     tare_params_push(ps, name);
     tare_shape shape = TARE_SHAPE(out, in / groups, kernel, opt.kernel_w ? opt.kernel_w : kernel);
     c->base.weight = tare_param(ps, "weight", shape, 0);

@@ -5,7 +5,7 @@
 
 typedef struct dropout {
     tare_layer base;
-    double     p;
+    double p;
 } dropout;
 
 static tare_tensor *forward(tare_layer *self, tare_tape *tape, tare_tensor *x) {

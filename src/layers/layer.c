@@ -21,8 +21,8 @@ tare_status tare_layer_adopt(tare_layer *layer, tare_layer *const *children, int
         if (!children[i]) {
             tare_params_fail(ps, TARE_EINVAL, "%s \"%s\": layer %d of %d is NULL", layer->cls->name, layer->name, i, n);
         } else if (children[i]->params != ps) {
-            tare_params_fail(ps, TARE_EINVAL, "%s \"%s\": layer \"%s\" belongs to another tare_params", layer->cls->name,
-                             layer->name, children[i]->name);
+            tare_params_fail(ps, TARE_EINVAL, "%s \"%s\": layer \"%s\" belongs to another tare_params",
+                             layer->cls->name, layer->name, children[i]->name);
         }
         if (tare_params_status(ps)) { return tare_params_status(ps); }
     }
@@ -37,7 +37,8 @@ tare_status tare_layer_adopt(tare_layer *layer, tare_layer *const *children, int
 
 tare_tensor *tare_forward(tare_layer *layer, tare_tape *tape, tare_tensor *x) {
     if (!layer) {
-        return tare_tape_fail(tape, TARE_EINVAL, "forward: the layer is NULL; see tare_params_error for why it was not made");
+        return tare_tape_fail(tape, TARE_EINVAL,
+                              "forward: the layer is NULL; see tare_params_error for why it was not made");
     }
     if (!x) { return NULL; }
     const char *outer = tare_tape_layer_set(tape, layer->name);
@@ -49,8 +50,8 @@ tare_tensor *tare_forward(tare_layer *layer, tare_tape *tape, tare_tensor *x) {
 tare_status tare_layer_add_transform(tare_layer *layer, tare_weight_transform *transform) {
     if (!layer || !transform) { return TARE_ENOMEM; }
     if (!layer->weight) {
-        tare_params_fail(layer->params, TARE_EINVAL, "%s \"%s\" has no weight that %s could transform", layer->cls->name,
-                         layer->name, transform->name);
+        tare_params_fail(layer->params, TARE_EINVAL, "%s \"%s\" has no weight that %s could transform",
+                         layer->cls->name, layer->name, transform->name);
         return TARE_EINVAL;
     }
     tare_weight_transform **end = &layer->transforms;
@@ -58,6 +59,11 @@ tare_status tare_layer_add_transform(tare_layer *layer, tare_weight_transform *t
     transform->next = NULL;
     *end = transform;
     return TARE_OK;
+}
+
+const char *tare_layer_own_name(const tare_layer *layer) {
+    const char *dot = strrchr(layer->name, '.');
+    return dot ? dot + 1 : layer->name;
 }
 
 tare_tensor *tare_layer_weight(tare_layer *layer, tare_tape *tape) {

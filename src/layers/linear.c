@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 typedef struct linear {
-    tare_layer   base;
+    tare_layer base;
     tare_tensor *bias;
 } linear;
 

@@ -155,3 +155,75 @@ const tare_norm_kind tare__norm_gn = {
                  AFFINE },
     .make = make_gn,
 };
+
+/* ---- rms --------------------------------------------------------------------------------------------------------- */
+
+enum { RMS_EPS, RMS_AFFINE };
+
+static tare_layer *make_rms(tare_params *ps, const char *name, tare_shape features, const double *values) {
+    return tare_layer_rms_norm(
+        ps, name, features, (tare_layer_rms_norm_opt){ .eps = values[RMS_EPS], .no_affine = NOT(values[RMS_AFFINE]) });
+}
+
+const tare_norm_kind tare__norm_rms = {
+    .name = "rms",
+    .title = "RMSNorm",
+    .over = "all features of a sample, whose mean it leaves",
+    .advice = "transformers: as good as ln there, and cheaper",
+    .source = "Zhang & Sennrich 2019, arXiv:1910.07467",
+    .options = { EPS, { .key = "affine", .initial = 1, .lo = 1, .words = "no|yes", .help = "learn a scale" } },
+    .make = make_rms,
+};
+
+/* ---- of weights -------------------------------------------------------------------------------------------------- */
+
+enum { SN_ITERATIONS, SN_EPS };
+
+static tare_status do_sn(tare_layer *layer, const double *values) {
+    return tare_spectral_norm(
+        layer, (tare_spectral_norm_opt){ .iterations = (int)values[SN_ITERATIONS], .eps = values[SN_EPS] });
+}
+
+const tare_norm_kind tare__norm_sn = {
+    .name = "sn",
+    .title = "SpectralNorm",
+    .over = "the weight: its largest singular value becomes 1",
+    .advice = "discriminators of GANs",
+    .source = "Miyato et al. 2018, arXiv:1802.05957",
+    .options = { { .key = "iterations",
+                   .initial = 1,
+                   .lo = 1,
+                   .hi = 1000,
+                   .integer = true,
+                   .help = "of the power method, each step" },
+                 { .key = "eps", .initial = 1e-12, .lo = 1e-20, .hi = 1, .help = "lengths below it do not divide" } },
+    .transform = do_sn,
+};
+
+static tare_status do_wn(tare_layer *layer, const double *values) {
+    (void)values;
+    return tare_weight_norm(layer);
+}
+
+const tare_norm_kind tare__norm_wn = {
+    .name = "wn",
+    .title = "WeightNorm",
+    .over = "each output's weights: their length is learned apart from their direction",
+    .advice = "recurrent nets and generators, where statistics of a batch disturb",
+    .source = "Salimans & Kingma 2016, arXiv:1602.07868",
+    .transform = do_wn,
+};
+
+static tare_status do_ws(tare_layer *layer, const double *values) {
+    return tare_weight_standardize(layer, (tare_weight_standardize_opt){ .eps = values[0] });
+}
+
+const tare_norm_kind tare__norm_ws = {
+    .name = "ws",
+    .title = "Weight Standardization",
+    .over = "each output's weights: mean 0, variance 1",
+    .advice = "with gn in convolutional nets and small batches (ws+gn)",
+    .source = "Qiao et al. 2019, arXiv:1903.10520",
+    .options = { EPS },
+    .transform = do_ws,
+};

@@ -106,7 +106,7 @@ static const tare_norm_option *find_option(const tare_norm_kind *kind, const cha
 }
 
 /* One option at *text; moves on to what follows. `first`: a value may stand without its key. */
-static tare_status read_option(const char *spec, const char **text, tare__norm_spec *out, bool first, unsigned *given) {
+static tare_status read_option(const char *spec, const char **text, tare__norm_part *out, bool first, unsigned *given) {
     const char *at = *text;
     const tare_norm_option *o = NULL;
     size_t size = strcspn(at, ",+");
@@ -131,23 +131,61 @@ static tare_status read_option(const char *spec, const char **text, tare__norm_s
     return TARE_OK;
 }
 
-tare_status tare__norm_parse(const char *spec, tare__norm_spec *out) {
-    if (!spec) { return tare_fail(TARE_EINVAL, "the norm is NULL"); }
-    const char *at = spec;
+/* One norm at *text; moves on to what follows. */
+static tare_status read_norm(const char *spec, const char **text, tare__norm_part *out) {
+    const char *at = *text;
     size_t size = strcspn(at, ":,=+");
-    tare__norm_spec parsed = { .kind = find_kind(at, size) };
-    if (!parsed.kind) { return unknown_kind(spec, at); }
-    for (int i = 0; i < TARE_NORM_OPTIONS && parsed.kind->options[i].key; i++) {
-        parsed.values[i] = parsed.kind->options[i].initial;
+    *out = (tare__norm_part){ .kind = find_kind(at, size) };
+    if (!out->kind) { return unknown_kind(spec, at); }
+    for (int i = 0; i < TARE_NORM_OPTIONS && out->kind->options[i].key; i++) {
+        out->values[i] = out->kind->options[i].initial;
     }
     at += size;
     unsigned given = 0;
     for (bool first = true; *at == (first ? ':' : ','); first = false) {
         at++;
-        tare_status status = read_option(spec, &at, &parsed, first, &given);
+        tare_status status = read_option(spec, &at, out, first, &given);
         if (status) { return status; }
     }
-    if (*at) { return fail_at(spec, at, "expected %s", given ? "a comma or the end" : "a colon or the end"); }
+    if (*at && *at != '+') {
+        return fail_at(spec, at, "expected %s, a plus or the end", given ? "a comma" : "a colon");
+    }
+    *text = at;
+    return TARE_OK;
+}
+
+/* Puts a part where it belongs; `norm` is what the spec has said of activations so far. */
+static tare_status place(const char *spec, const char *at, const tare__norm_part *part, tare__norm_spec *out,
+                         tare__norm_part *norm, bool *has_norm) {
+    if (part->kind->make) {
+        if (*has_norm) {
+            return fail_at(spec, at, "%s and %s both norm activations", norm->kind->name, part->kind->name);
+        }
+        *norm = *part;
+        *has_norm = true;
+        return TARE_OK;
+    }
+    for (int i = 0; i < out->n; i++) {
+        if (out->part[i].kind == part->kind) { return fail_at(spec, at, "%s is there twice", part->kind->name); }
+    }
+    if (out->n == TARE__NORM_PARTS - 1) { return fail_at(spec, at, "too many norms in one"); }
+    out->part[out->n++] = *part;
+    return TARE_OK;
+}
+
+tare_status tare__norm_parse(const char *spec, tare__norm_spec *out) {
+    if (!spec) { return tare_fail(TARE_EINVAL, "the norm is NULL"); }
+    tare__norm_spec parsed = { .n = 0 };
+    tare__norm_part norm = { .kind = &tare__norm_none }, part;
+    bool has_norm = false;
+    for (const char *at = spec;; at++) {
+        const char *start = at;
+        tare_status status = read_norm(spec, &at, &part);
+        if (!status) { status = place(spec, start, &part, &parsed, &norm, &has_norm); }
+        if (status) { return status; }
+        if (!*at) { break; }
+    }
+    parsed.part[parsed.n++] = norm;
     *out = parsed;
     return TARE_OK;
 }
@@ -164,20 +202,31 @@ static void write_value(const tare_norm_option *o, double value, char *text, siz
     snprintf(text, size, "%.*s", (int)strcspn(word, "|"), word);
 }
 
+static size_t write_part(const tare__norm_part *part, char *text, size_t size) {
+    char value[64];
+    size_t used = (size_t)snprintf(text, size, "%s", part->kind->name);
+    const char *separator = ":";
+    for (int i = 0; i < TARE_NORM_OPTIONS && part->kind->options[i].key; i++) {
+        const tare_norm_option *o = &part->kind->options[i];
+        if (part->values[i] == o->initial) { continue; }
+        write_value(o, part->values[i], value, sizeof value);
+        used += (size_t)snprintf(text + used, size - used, "%s%s%s%s", separator, o->bare ? "" : o->key,
+                                 o->bare ? "" : "=", value);
+        separator = ",";
+    }
+    return used;
+}
+
 tare_status tare_norm_canonical(const char *spec, char *text, size_t size) {
     tare__norm_spec s;
     tare_status status = tare__norm_parse(spec, &s);
     if (status) { return status; }
-    char out[512], value[64];
-    size_t used = (size_t)snprintf(out, sizeof out, "%s", s.kind->name);
-    const char *separator = ":";
-    for (int i = 0; i < TARE_NORM_OPTIONS && s.kind->options[i].key; i++) {
-        const tare_norm_option *o = &s.kind->options[i];
-        if (s.values[i] == o->initial) { continue; }
-        write_value(o, s.values[i], value, sizeof value);
-        used += (size_t)snprintf(out + used, sizeof out - used, "%s%s%s%s", separator, o->bare ? "" : o->key,
-                                 o->bare ? "" : "=", value);
-        separator = ",";
+    char out[TARE__NORM_PARTS * 256]; /* a part's options come to less */
+    size_t used = 0;
+    for (int i = 0; i < s.n; i++) {
+        if (s.n > 1 && s.part[i].kind == &tare__norm_none) { continue; }
+        if (used) { out[used++] = '+'; }
+        used += write_part(&s.part[i], out + used, sizeof out - used);
     }
     if (used >= size) { return tare_fail(TARE_EINVAL, "norm \"%s\" does not fit %zu characters", spec, size); }
     memcpy(text, out, used + 1);
@@ -193,15 +242,17 @@ tare_status tare_norm_check(const char *spec) {
 
 bool tare_norm_uses_batch(const char *spec) {
     tare__norm_spec s;
-    return !tare__norm_parse(spec, &s) && s.kind->uses_batch;
+    return !tare__norm_parse(spec, &s) && tare__norm_of_activations(&s)->kind->uses_batch;
 }
 
 int64_t tare_norm_batch(const char *spec, int64_t batch) {
+    if (!tare_norm_uses_batch(spec)) { return 1; }
     tare__norm_spec s;
-    if (tare__norm_parse(spec, &s) || !s.kind->uses_batch) { return 1; }
-    for (int i = 0; i < TARE_NORM_OPTIONS && s.kind->options[i].key; i++) {
-        int64_t each = (int64_t)s.values[i];
-        if (strcmp(s.kind->options[i].key, "batch") == 0 && each > 0 && each < batch) { return each; }
+    tare__norm_parse(spec, &s);
+    const tare__norm_part *norm = tare__norm_of_activations(&s);
+    for (int i = 0; i < TARE_NORM_OPTIONS && norm->kind->options[i].key; i++) {
+        int64_t each = (int64_t)norm->values[i];
+        if (strcmp(norm->kind->options[i].key, "batch") == 0 && each > 0 && each < batch) { return each; }
     }
     return batch;
 }
@@ -211,5 +262,15 @@ tare_layer *tare_norm_layer(tare_params *ps, const char *name, const char *spec,
     if (!ps || tare_params_status(ps)) { return NULL; }
     tare_status status = tare__norm_parse(spec, &s);
     if (status) { return tare_params_fail(ps, status, "%s", tare_error()); }
-    return s.kind->make(ps, name ? name : s.kind->name, features, s.values);
+    const tare__norm_part *norm = tare__norm_of_activations(&s);
+    return norm->kind->make(ps, name ? name : norm->kind->name, features, norm->values);
+}
+
+tare_status tare_norm_weight(tare_layer *layer, const char *spec) {
+    tare__norm_spec s;
+    if (!layer) { return TARE_ENOMEM; }
+    tare_status status = tare__norm_parse(spec, &s);
+    if (status) { tare_params_fail(layer->params, status, "%s", tare_error()); }
+    for (int i = 0; !status && i < s.n - 1; i++) { status = s.part[i].kind->transform(layer, s.part[i].values); }
+    return status;
 }

@@ -8,10 +8,20 @@
 #include "norms.def"
 #undef NORM
 
-typedef struct tare__norm_spec {
+typedef struct tare__norm_part {
     const tare_norm_kind *kind;
     double values[TARE_NORM_OPTIONS]; /* one for each of the kind's options */
+} tare__norm_part;
+
+enum { TARE__NORM_PARTS = 4 };
+
+/* Norms of weights in the order they apply, then the one of activations, which is `none` where the spec has none. */
+typedef struct tare__norm_spec {
+    tare__norm_part part[TARE__NORM_PARTS];
+    int n;
 } tare__norm_spec;
+
+static inline const tare__norm_part *tare__norm_of_activations(const tare__norm_spec *s) { return &s->part[s->n - 1]; }
 
 /* tare__norm_parse - the only place that reads specs. On failure the message shows the spec and, below it, where. */
 tare_status tare__norm_parse(const char *spec, tare__norm_spec *out);

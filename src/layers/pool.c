@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 typedef struct pool {
-    tare_layer      base;
+    tare_layer base;
     tare_pool2d_opt opt;
 } pool;
 
@@ -25,7 +25,8 @@ static void describe(const tare_layer *self, char *text, size_t size) {
     const tare_pool2d_opt *o = &((const pool *)self)->opt;
     int stride = o->stride ? o->stride : o->kernel;
     if (o->pad) {
-        snprintf(text, size, "%dx%d, stride %d, pad %d", o->kernel, o->kernel_w ? o->kernel_w : o->kernel, stride, o->pad);
+        snprintf(text, size, "%dx%d, stride %d, pad %d", o->kernel, o->kernel_w ? o->kernel_w : o->kernel, stride,
+                 o->pad);
     } else {
         snprintf(text, size, "%dx%d, stride %d", o->kernel, o->kernel_w ? o->kernel_w : o->kernel, stride);
     }

@@ -36,7 +36,7 @@ static inline void tare__norm_put(tare_real *grad, bool add, int64_t c, double v
     if (grad) { grad[c] = add ? grad[c] + (tare_real)value : (tare_real)value; }
 }
 
-static inline const tare_real *tare__norm_data(const tare_node *n, int i) { return n->in[i] ? n->in[i]->data : NULL; }
+static inline const tare_real *tare__norm_data(const tare_node *n, int i) { return i < n->n_in && n->in[i] ? n->in[i]->data : NULL; }
 
 /* ---- group norm, which instance norm is too ---------------------------------------------------------------------- */
 
@@ -44,6 +44,15 @@ static inline const tare_real *tare__norm_data(const tare_node *n, int i) { retu
 void tare__group_prepare(tare_node *n, int64_t groups);
 void tare__group_forward(tare_node *n, int64_t groups, double eps);
 void tare__group_backward(tare_node *n, int64_t groups);
+
+/* ---- rows of the last `dims` dimensions: layer norm and RMS norm (norm_rows.c) --------------------------------------- */
+
+/* Ranks, the shapes of gamma and beta; sets shape, saved and scratch sizes. */
+tare_status tare__rows_check(tare_node *n, int dims);
+int64_t tare__rows_cols(const tare_node *n, int dims);
+/* centred: the mean is taken off */
+void tare__rows_forward(tare_node *n, int dims, double eps, bool centred);
+void tare__rows_backward(tare_node *n, int dims, bool centred);
 
 /* ---- layer norm over the channels of [N,C,...] (layer_norm_channels.c) ------------------------------------------------ */
 

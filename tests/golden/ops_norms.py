@@ -80,3 +80,13 @@ op("instance_norm", "images", instance(), normal(2, 3, 4, 5), normal(3), normal(
 op("instance_norm", "sequences", instance(0.1), normal(3, 2, 33), normal(2), normal(2))
 op("instance_norm", "plain", instance(1e-3), normal(2, 2, 3, 3), None, None)
 op("instance_norm", "pairs", instance(0.5), normal(1, 3, 1, 2), normal(3), normal(3))
+
+
+def rms(dims=1, eps=1e-5):
+    return lambda x, w: F.rms_norm(x, x.shape[-dims:], w, eps)
+
+
+op("rms_norm", "features", rms(), normal(5, 37), normal(37))
+op("rms_norm", "images", rms(3, 0.1), normal(3, 2, 3, 3), normal(2, 3, 3))
+op("rms_norm", "plain", rms(eps=1e-3), normal(2, 3, 9), None)
+op("rms_norm", "one_value", rms(eps=0.5), normal(3, 1), normal(1))
