@@ -78,22 +78,26 @@ static void softmax_row_back(const tare_real *y, const tare_real *dy, int64_t k,
     }
 }
 
+static inline void log_softmax_part(const tare_real *y, const tare_real *dy, int64_t begin, int64_t end, tare_real sum,
+                                    tare_real *dx, bool add) {
+    if (add) {
+        V_SIMD
+        for (int64_t j = begin; j < end; j++) { dx[j] += dy[j] - v_exp(y[j]) * sum; }
+    } else {
+        V_SIMD
+        for (int64_t j = begin; j < end; j++) { dx[j] = dy[j] - v_exp(y[j]) * sum; }
+    }
+}
+
 static void log_softmax_row_back(const tare_real *y, const tare_real *dy, int64_t k, tare_real *dx, bool add) {
     tare_real sum = 0;
     TARE_SIMD_SUM(sum)
     for (int64_t j = 0; j < k; j++) { sum += dy[j]; }
-    /* In blocks, the last of which may be shorter but is computed as long as the others. */
-    for (int64_t begin = 0; begin < k; begin += LANES) {
-        tare_real p[LANES];
-        int64_t n = k - begin < LANES ? k - begin : LANES, from = k < LANES ? 0 : begin + n - LANES;
-        int64_t m = k < LANES ? k : LANES;
-        V_SIMD
-        for (int64_t j = 0; j < m; j++) { p[j] = v_exp(y[from + j]); }
-        for (int64_t j = begin; j < begin + n; j++) {
-            tare_real v = dy[j] - p[j - from] * sum;
-            dx[j] = add ? dx[j] + v : v;
-        }
-    }
+    int64_t whole = k / LANES * LANES;
+    log_softmax_part(y, dy, 0, whole, sum, dx, add);
+    if (whole == k) { return; }
+    /* One vector costs less than a few single values: where nothing is added, some values are computed once more. */
+    log_softmax_part(y, dy, add || k < LANES ? whole : k - LANES, k, sum, dx, add);
 }
 
 static inline void softmax_columns_back(const tare_real *y, const tare_real *dy, int64_t k, int64_t step, int64_t count,
