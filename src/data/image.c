@@ -57,7 +57,9 @@ static tare_status check_bmp(const bytes *file) {
 static tare_status check(const bytes *file) {
     static const uint8_t png[8] = { 0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n' }, jpeg[3] = { 0xff, 0xd8, 0xff };
     if (file->size >= 8 && memcmp(file->data, png, 8) == 0) { return check_png(file); }
-    if (file->size >= 3 && memcmp(file->data, jpeg, 3) == 0) { return TARE_OK; }
+    if (file->size >= 3 && memcmp(file->data, jpeg, 3) == 0) {
+        return tare__jpeg_check(file->path, file->data, file->size);
+    }
     if (file->size >= 2 && file->data[0] == 'B' && file->data[1] == 'M') { return check_bmp(file); }
     return tare_fail(TARE_EFORMAT, "%s: is not an image (PNG, JPEG and BMP are read)", file->path);
 }

@@ -52,6 +52,9 @@ tare_status tare__stb_size(const char *path, const uint8_t *data, int size, int 
 /* tare__stb_decode - to `channels` bytes a pixel, [H,W,channels], to tare_free. */
 tare_status tare__stb_decode(const char *path, const uint8_t *data, int size, int channels, uint8_t **pixels);
 
+/* tare__jpeg_check - whole, and safe to give to stb_image? */
+tare_status tare__jpeg_check(const char *path, const uint8_t *data, int64_t size);
+
 /* ---- folder.c ---------------------------------------------------------------------------------------------------- */
 
 /* tare__folder_pair - training and test set of dir/train and dir/test, or of dir's own classes split by hash; not measured. */
