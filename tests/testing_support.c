@@ -102,33 +102,51 @@ bool test_isa_missing(void) {
 typedef struct entry {
     char *name;
     tare_shape shape;
-    const double *data;
+    double *data;
 } entry;
 
 struct golden {
-    double *file; /* whole; in doubles for the alignment */
     entry *entries;
     int64_t count;
 };
 
-/* The entry at byte `at`, and where the next one begins; 0 at the end or where the file is damaged. */
+static size_t pad8(size_t bytes) { return (bytes + 7) / 8 * 8; }
+
+/* `numel` numbers of `size` bytes each, as doubles. */
+static double *read_numbers(const char *from, size_t numel, size_t size) {
+    double *data = malloc(8 * (numel ? numel : 1));
+    assert_non_null(data);
+    for (size_t i = 0; i < numel; i++) {
+        float single;
+        memcpy(size == 4 ? (void *)&single : (void *)&data[i], from + i * size, size);
+        if (size == 4) { data[i] = (double)single; }
+    }
+    return data;
+}
+
+/* The entry at byte `at`, and where the next one begins; 0 where the file is damaged. */
 static size_t read_entry(const char *file, size_t size, size_t at, entry *out) {
-    uint32_t head[2];
-    if (size - at < sizeof head) { return 0; }
-    memcpy(head, file + at, sizeof head);
-    size_t padded = ((size_t)head[0] + 7) / 8 * 8;
-    at += sizeof head;
-    if (head[1] > TARE_MAX_DIMS || padded > 4096 || size - at < 8 * head[1] + padded) { return 0; }
-    out->shape = (tare_shape){ .ndim = (int)head[1] };
-    memcpy(out->shape.dim, file + at, 8 * head[1]);
-    at += 8 * head[1];
+    uint32_t name;
+    uint16_t ndim, bytes;
+    if (size - at < 8) { return 0; }
+    memcpy(&name, file + at, 4);
+    memcpy(&ndim, file + at + 4, 2);
+    memcpy(&bytes, file + at + 6, 2);
+    at += 8;
+    if (ndim > TARE_MAX_DIMS || (bytes != 4 && bytes != 8) || name > 4096 || size - at < 8u * ndim + pad8(name)) {
+        return 0;
+    }
+    out->shape = (tare_shape){ .ndim = ndim };
+    memcpy(out->shape.dim, file + at, 8u * ndim);
+    at += 8u * ndim;
     int64_t numel = tare_shape_numel(out->shape);
-    if (numel < 0 || (uint64_t)numel > (size - at - padded) / 8) { return 0; }
-    out->name = calloc(1, head[0] + 1);
-    if (!out->name) { return 0; }
-    memcpy(out->name, file + at, head[0]);
-    out->data = (const double *)(const void *)(file + at + padded);
-    return at + padded + 8 * (size_t)numel;
+    if (numel < 0 || pad8((size_t)numel * bytes) > size - at - pad8(name)) { return 0; }
+    out->name = calloc(1, name + 1);
+    assert_non_null(out->name);
+    memcpy(out->name, file + at, name);
+    at += pad8(name);
+    out->data = read_numbers(file + at, (size_t)numel, bytes);
+    return at + pad8((size_t)numel * bytes);
 }
 
 golden *golden_open(const char *name) {
@@ -141,24 +159,27 @@ golden *golden_open(const char *name) {
     size_t size = (size_t)info.st_size, at = 8;
     golden *g = calloc(1, sizeof *g);
     assert_non_null(g);
-    g->file = malloc(size + 8);
+    char *bytes = malloc(size + 1);
     g->entries = calloc(size / 8 + 1, sizeof *g->entries);
-    assert_true(g->file && g->entries);
-    assert_int_equal(fread(g->file, 1, size, file), size);
+    assert_true(bytes && g->entries);
+    assert_int_equal(fread(bytes, 1, size, file), size);
     fclose(file);
-    assert_memory_equal(g->file, "TAREGOLD", 8);
+    assert_memory_equal(bytes, "TAREGOLD", 8);
     while (at < size) {
-        at = read_entry((const char *)g->file, size, at, &g->entries[g->count++]);
+        at = read_entry(bytes, size, at, &g->entries[g->count++]);
         if (at == 0) { fail_msg("%s is damaged", path); }
     }
+    free(bytes);
     return g;
 }
 
 void golden_close(golden *g) {
     if (!g) { return; }
-    for (int64_t i = 0; i < g->count; i++) { free(g->entries[i].name); }
+    for (int64_t i = 0; i < g->count; i++) {
+        free(g->entries[i].name);
+        free(g->entries[i].data);
+    }
     free(g->entries);
-    free(g->file);
     free(g);
 }
 

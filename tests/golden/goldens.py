@@ -26,7 +26,8 @@ How they are compared: |got - golden| <= tol * max|golden| over each tensor (out
 build and 1e-10 in the double one. op(..., tol=10) multiplies both, for a case that needs it: say why in a comment.
 
 File format (little-endian), one entry after the other, every part a multiple of 8 bytes:
-  "TAREGOLD"   then   u32 bytes of name, u32 ndim, i64 dim[ndim], name padded with 0 to 8, f64 data[prod(dim)]
+  "TAREGOLD"   then   u32 bytes of name, u16 ndim, u16 bytes of a number, i64 dim[ndim], name and data padded with 0 to 8
+Numbers are float64, or float32 where that holds every one of them exactly (inputs, upstream gradients).
 Keys: <case>/in0 .., <case>/dout, <case>/out, <case>/din0 .., <case>/tol (a scalar, the multiplier).
 """
 import hashlib
@@ -119,9 +120,11 @@ def write(path, entries):
     blob = b"TAREGOLD"
     for name, array in entries.items():
         array = np.asarray(array, dtype="<f8", order="C")
-        raw = name.encode()
-        blob += struct.pack("<II", len(raw), array.ndim) + struct.pack(f"<{array.ndim}q", *array.shape)
-        blob += raw + b"\0" * (-len(raw) % 8) + array.tobytes()
+        if np.array_equal(exact_float(array), array):
+            array = array.astype("<f4")
+        raw, data = name.encode(), array.tobytes()
+        blob += struct.pack("<IHH", len(raw), array.ndim, array.itemsize) + struct.pack(f"<{array.ndim}q", *array.shape)
+        blob += raw + b"\0" * (-len(raw) % 8) + data + b"\0" * (-len(data) % 8)
     with open(path, "wb") as file:
         file.write(blob)
     return len(blob)
