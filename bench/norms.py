@@ -3,7 +3,7 @@
 
 Tare and PyTorch take turns, several rounds each; the table shows each side's best round's 10th percentile (what others on the
 machine disturb least), the ratio, and how near Tare is to the copy bandwidth for the bytes it must move (forward: x and y; with backward:
-x, y, x, dy, dx). Tare's backward includes copying dy into the tape."""
+x, y, x, dy, dx)."""
 import argparse
 import math
 import os

@@ -13,7 +13,6 @@ enum { BLOCK = 16384 / (int)sizeof(tare_real) };
 
 static tare_real block_sum(const tare_real *x, int64_t rows, int64_t cols, int64_t stride) {
     vec a = { 0 }, b = { 0 }, c = { 0 }, d = { 0 };
-    tare_real rest = 0;
     for (int64_t r = 0; r < rows; r++) {
         const tare_real *p = x + r * stride;
         int64_t i = 0;
@@ -24,21 +23,20 @@ static tare_real block_sum(const tare_real *x, int64_t rows, int64_t cols, int64
             d += LOAD(p + i + 3 * VL);
         }
         for (; i + VL <= cols; i += VL) { a += LOAD(p + i); }
-        if (i < cols && cols >= VL) {
-            b += LAST_LANES(LOAD(p + cols - VL), cols - i);
-        } else {
-            for (; i < cols; i++) { rest += p[i]; }
+        if (i < cols) {
+            vec tail;
+            load_tail(&tail, p, cols);
+            b += LAST_LANES(tail, cols - i);
         }
     }
     a = (a + b) + (c + d);
-    return lane_sum(&a) + rest;
+    return lane_sum(&a);
 }
 
 /* Sums of x - k and of its square. */
 static void block_centred(const tare_real *x, int64_t rows, int64_t cols, int64_t stride, tare_real k, tare_real *sum,
                           tare_real *square) {
     vec s0 = { 0 }, s1 = { 0 }, s2 = { 0 }, s3 = { 0 }, q0 = { 0 }, q1 = { 0 }, q2 = { 0 }, q3 = { 0 };
-    tare_real s = 0, q = 0;
     for (int64_t r = 0; r < rows; r++) {
         const tare_real *p = x + r * stride;
         int64_t i = 0;
@@ -52,19 +50,16 @@ static void block_centred(const tare_real *x, int64_t rows, int64_t cols, int64_
             vec d = LOAD(p + i) - k;
             s0 += d, q0 += d * d;
         }
-        if (i < cols && cols >= VL) {
-            vec d = LAST_LANES(LOAD(p + cols - VL) - k, cols - i);
+        if (i < cols) {
+            vec tail;
+            load_tail(&tail, p, cols);
+            vec d = LAST_LANES(tail - k, cols - i);
             s1 += d, q1 += d * d;
-        } else {
-            for (; i < cols; i++) {
-                tare_real d = p[i] - k;
-                s += d, q += d * d;
-            }
         }
     }
     s0 = (s0 + s1) + (s2 + s3), q0 = (q0 + q1) + (q2 + q3);
-    *sum = lane_sum(&s0) + s;
-    *square = lane_sum(&q0) + q;
+    *sum = lane_sum(&s0);
+    *square = lane_sum(&q0);
 }
 
 typedef struct moments {
@@ -154,7 +149,6 @@ void TARE_K(norm_affine)(const tare_real *x, tare_real *y, int64_t rows, int64_t
 static void block_products(const tare_real *x, const tare_real *dy, int64_t rows, int64_t cols, int64_t stride,
                            tare__norm_coef c, double *sum, double *dot) {
     vec s0 = { 0 }, s1 = { 0 }, q0 = { 0 }, q1 = { 0 };
-    tare_real s = 0, q = 0;
     for (int64_t r = 0; r < rows; r++) {
         const tare_real *p = x + r * stride, *g = dy + r * stride;
         int64_t i = 0;
@@ -167,16 +161,17 @@ static void block_products(const tare_real *x, const tare_real *dy, int64_t rows
             vec g0 = LOAD(g + i);
             s0 += g0, q0 += g0 * ((LOAD(p + i) - c.k) * c.rstd + c.shift);
         }
-        if (i < cols && cols >= VL) {
-            vec g1 = LOAD(g + cols - VL), h = g1 * ((LOAD(p + cols - VL) - c.k) * c.rstd + c.shift);
+        if (i < cols) {
+            vec h, g1;
+            load_tail(&h, p, cols);
+            load_tail(&g1, g, cols);
+            h = g1 * ((h - c.k) * c.rstd + c.shift);
             s1 += LAST_LANES(g1, cols - i), q1 += LAST_LANES(h, cols - i);
-        } else {
-            for (; i < cols; i++) { s += g[i], q += g[i] * ((p[i] - c.k) * c.rstd + c.shift); }
         }
     }
     s0 += s1, q0 += q1;
-    *sum += (double)(lane_sum(&s0) + s);
-    *dot += (double)(lane_sum(&q0) + q);
+    *sum += (double)lane_sum(&s0);
+    *dot += (double)lane_sum(&q0);
 }
 
 /* sum = Sum dy, dot = Sum dy x-hat over rows x cols values. */

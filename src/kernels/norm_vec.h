@@ -57,7 +57,45 @@ enum { VL = 1 };
 #define LOAD(p)  (*(const vec *)(p))
 #define STORE(p) (*(vec *)(p))
 
+/* The vector that a row of n > 0 values ends with: its last n % VL lanes are those that whole vectors left over. */
+static inline void load_tail(vec *v, const tare_real *p, int64_t n) {
+    if (n >= VL) {
+        *v = LOAD(p + n - VL);
+        return;
+    }
+    tare_real a[VL] = { 0 };
+    for (int64_t i = 0; i < n; i++) { a[VL - n + i] = p[i]; }
+    *v = LOAD(a);
+}
+
 /* The sum over a vector's lanes, in pairs. */
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define LANE_SHUFFLES
+#endif
+#endif
+#ifdef LANE_SHUFFLES
+#define TURN(v, ...) ((v) + __builtin_shufflevector(v, v, __VA_ARGS__))
+static inline tare_real lane_sum(const vec *p) {
+    vec v = *p;
+#if VEC_BYTES == 64 && !defined(TARE_F64)
+    v = TURN(v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+    v = TURN(v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
+    v = TURN(v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+    v = TURN(v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+#elif VEC_BYTES == 64 || (VEC_BYTES == 32 && !defined(TARE_F64))
+    v = TURN(v, 4, 5, 6, 7, 0, 1, 2, 3);
+    v = TURN(v, 2, 3, 0, 1, 6, 7, 4, 5);
+    v = TURN(v, 1, 0, 3, 2, 5, 4, 7, 6);
+#elif VEC_BYTES == 32 || !defined(TARE_F64)
+    v = TURN(v, 2, 3, 0, 1);
+    v = TURN(v, 1, 0, 3, 2);
+#else
+    v = TURN(v, 1, 0);
+#endif
+    return LANE(v, 0);
+}
+#else
 static inline tare_real lane_sum(const vec *v) {
     tare_real a[VL];
     memcpy(a, v, sizeof a);
@@ -66,5 +104,6 @@ static inline tare_real lane_sum(const vec *v) {
     }
     return a[0];
 }
+#endif
 
 #endif
