@@ -21,10 +21,12 @@
 
 struct tare__pool; /* pool.h */
 struct tare__cross_entropy; /* loss.h */
+struct tare__glu;  /* glu.h */
 struct tare__sgd;  /* optim.h */
 struct tare__adam;
 struct tare__rmsprop;
 struct tare__norm_coef; /* norm.h */
+struct tare__norm_row;
 
 /* Values as rows and columns: (r, c) lies at data[r * row + c * col]; col is 1, or 0 where one value serves a whole row. */
 typedef struct tare__view {

@@ -93,13 +93,18 @@ static moments block_in_double(const tare_real *x, int64_t rows, int64_t cols, i
     return (moments){ n, mean, m2 };
 }
 
+/* From the sums of x - k and its square. */
+static inline moments settle(tare_real k, tare_real sum, tare_real square, double n) {
+    double off = (double)sum / n, m2 = (double)square - (double)sum * off;
+    return (moments){ n, (double)k + off, m2 > 0 ? m2 : 0 };
+}
+
 static inline moments block_moments(const tare_real *x, int64_t rows, int64_t cols, int64_t stride) {
     double n = (double)rows * (double)cols;
     tare_real k = block_sum(x, rows, cols, stride) / (tare_real)n, sum, square;
     block_centred(x, rows, cols, stride, k, &sum, &square);
     if (!isfinite(square)) { return block_in_double(x, rows, cols, stride); }
-    double off = (double)sum / n, m2 = (double)square - (double)sum * off;
-    return (moments){ n, (double)k + off, m2 > 0 ? m2 : 0 };
+    return settle(k, sum, square, n);
 }
 
 /* Mean and sum of squared deviations of rows x cols values, rows `stride` apart. */
@@ -124,6 +129,32 @@ void TARE_K(norm_moments)(const tare_real *x, int64_t rows, int64_t cols, int64_
     moments m = all_moments(x, rows, cols, stride);
     *mean = m.mean;
     *m2 = m.m2;
+}
+
+/* Moments of each of `sets` rows of n values, one after the other. A few go together: what one waits for at the end of its sums
+ * the others' sums fill. */
+void TARE_K(norm_moments_each)(const tare_real *x, int64_t sets, int64_t n, double *mean, double *m2) {
+    enum { FEW = 8 };
+    tare_real k[FEW], sum[FEW], square[FEW];
+    for (int64_t begin = 0; begin < sets; begin += FEW) {
+        int64_t few = sets - begin < FEW ? sets - begin : FEW;
+        const tare_real *row = x + begin * n;
+        double count = (double)n;
+        if (n > BLOCK / 2) { /* long enough to keep busy alone */
+            for (int64_t s = 0; s < few; s++) {
+                moments m = all_moments(row + s * n, 1, n, n);
+                mean[begin + s] = m.mean, m2[begin + s] = m.m2;
+            }
+            continue;
+        }
+        for (int64_t s = 0; s < few; s++) { k[s] = block_sum(row + s * n, 1, n, n) / (tare_real)count; }
+        for (int64_t s = 0; s < few; s++) { block_centred(row + s * n, 1, n, n, k[s], &sum[s], &square[s]); }
+        for (int64_t s = 0; s < few; s++) {
+            moments m = settle(k[s], sum[s], square[s], count);
+            if (!isfinite(square[s])) { m = block_in_double(row + s * n, 1, n, n); }
+            mean[begin + s] = m.mean, m2[begin + s] = m.m2;
+        }
+    }
 }
 
 /* ---- one scale and shift for a whole row ------------------------------------------------------------------------- */

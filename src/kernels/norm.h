@@ -20,6 +20,12 @@ static inline tare__norm_coef tare__norm_coef_of(tare__norm_stat s) {
     return (tare__norm_coef){ .k = k, .rstd = (tare_real)s.rstd, .shift = (tare_real)(((double)k - s.mean) * s.rstd) };
 }
 
+/* tare__norm_row - what the gradient of a row takes: dx = rstd gamma dy + q x-hat + t. */
+typedef struct tare__norm_row {
+    tare__norm_coef coef;
+    tare_real q, t;
+} tare__norm_row;
+
 /* A kernel over columns takes at most so many at a time. */
 enum { TARE__NORM_COLUMNS = 128 };
 

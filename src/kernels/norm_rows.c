@@ -92,3 +92,64 @@ void TARE_K(norm_scale_gradient)(const tare_real *restrict x, const tare_real *r
     }
     for (; i < n; i++) { dx[i] = dy[i] * gamma[i] * p + (((x[i] - c.k) * c.rstd + c.shift) * q + t); }
 }
+
+/* ---- backward of rows so wide that their columns are shared out ------------------------------------------------------ */
+
+/* *sum = Sum g, *dot = Sum g x-hat with g = dy gamma. */
+void TARE_K(norm_scale_sums)(const tare_real *restrict x, const tare_real *restrict dy, int64_t n,
+                             const tare__norm_coef *coef, const tare_real *restrict gamma, double *sum, double *dot) {
+    enum { BLOCK = 4096 };
+    tare__norm_coef c = *coef;
+    *sum = *dot = 0;
+    for (int64_t begin = 0; begin < n; begin += BLOCK) {
+        int64_t end = n - begin < BLOCK ? n : begin + BLOCK, i = begin;
+        vec s0 = { 0 }, q0 = { 0 }, s1 = { 0 }, q1 = { 0 };
+        for (; i + 2 * VL <= end; i += 2 * VL) {
+            vec g0 = LOAD(dy + i) * LOAD(gamma + i), g1 = LOAD(dy + i + VL) * LOAD(gamma + i + VL);
+            s0 += g0, q0 += g0 * ((LOAD(x + i) - c.k) * c.rstd + c.shift);
+            s1 += g1, q1 += g1 * ((LOAD(x + i + VL) - c.k) * c.rstd + c.shift);
+        }
+        tare_real s = 0, q = 0;
+        for (; i < end; i++) {
+            tare_real g = dy[i] * gamma[i];
+            s += g, q += g * ((x[i] - c.k) * c.rstd + c.shift);
+        }
+        s0 += s1, q0 += q1;
+        *sum += (double)(lane_sum(&s0) + s);
+        *dot += (double)(lane_sum(&q0) + q);
+    }
+}
+
+/* One row's share of dgamma and dbeta, and its dx unless that is NULL. */
+static inline void wide_row(const tare_real *restrict x, const tare_real *restrict dy, tare_real *restrict dx,
+                            int64_t n, tare__norm_row row, const tare_real *restrict gamma, tare_real *restrict dgamma,
+                            tare_real *restrict dbeta) {
+    tare__norm_coef c = row.coef;
+    int64_t i = 0;
+    for (; i + VL <= n; i += VL) {
+        vec h = (LOAD(x + i) - c.k) * c.rstd + c.shift, d = LOAD(dy + i);
+        STORE(dgamma + i) += d * h;
+        STORE(dbeta + i) += d;
+        if (dx) { STORE(dx + i) = d * LOAD(gamma + i) * c.rstd + (h * row.q + row.t); }
+    }
+    for (; i < n; i++) {
+        tare_real h = (x[i] - c.k) * c.rstd + c.shift;
+        dgamma[i] += dy[i] * h;
+        dbeta[i] += dy[i];
+        if (dx) { dx[i] = dy[i] * gamma[i] * c.rstd + (h * row.q + row.t); }
+    }
+}
+
+/* The columns given of all rows: dgamma and dbeta are added to, dx is overwritten, or added to. */
+void TARE_K(norm_scale_columns)(const tare_real *x, const tare_real *dy, tare_real *dx, int64_t rows, int64_t cols,
+                                int64_t stride, const tare__norm_row *row, const tare_real *gamma, tare_real *dgamma,
+                                tare_real *dbeta, bool add) {
+    for (int64_t r = 0; r < rows; r++) {
+        const tare_real *p = x + r * stride, *up = dy + r * stride;
+        wide_row(p, up, dx && !add ? dx + r * stride : NULL, cols, row[r], gamma, dgamma, dbeta);
+        if (dx && add) {
+            TARE_K(norm_scale_gradient)
+            (p, up, dx + r * stride, cols, &row[r].coef, gamma, row[r].coef.rstd, row[r].q, row[r].t, true);
+        }
+    }
+}

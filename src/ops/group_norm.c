@@ -36,28 +36,32 @@ void tare__group_prepare(tare_node *n, int64_t groups) {
     n->grad_scratch_bytes = (size_t)(a.outer * a.size) * 2 * sizeof(double);
 }
 
+static void forward_row(const work *w, int64_t row, tare__norm_stat stat) {
+    const tare__kernel_table *k = tare__kernels();
+    int64_t at = row * w->per * w->inner, first = row % w->groups * w->per;
+    const tare_real *gamma = w->gamma ? w->gamma + first : NULL, *beta = w->beta ? w->beta + first : NULL;
+    tare__norm_coef coef = tare__norm_coef_of(stat);
+    if (w->stats) { w->stats[row] = stat; }
+    if (w->inner == 1) {
+        k->norm_scale(w->x + at, w->y + at, w->per, &coef, gamma, beta);
+        return;
+    }
+    for (int64_t c = 0; c < w->per; c++, at += w->inner) {
+        tare_real g = gamma ? gamma[c] : 1, b = beta ? beta[c] : 0;
+        k->norm_affine(w->x + at, w->y + at, 1, w->inner, w->inner, coef.k, coef.rstd * g, coef.shift * g + b);
+    }
+}
+
 static void forward_rows(void *context, int64_t begin, int64_t end) {
     const work *w = context;
-    const tare__kernel_table *k = tare__kernels();
     int64_t length = w->per * w->inner;
-    for (int64_t row = begin; row < end; row++) {
-        const tare_real *x = w->x + row * length;
-        tare_real *y = w->y + row * length;
-        double mean, m2;
-        k->norm_moments(x, 1, length, length, &mean, &m2);
-        tare__norm_stat stat = tare__norm_stat_of(mean, m2, length, w->eps);
-        if (w->stats) { w->stats[row] = stat; }
-        tare__norm_coef coef = tare__norm_coef_of(stat);
-        int64_t first = row % w->groups * w->per;
-        const tare_real *gamma = w->gamma ? w->gamma + first : NULL, *beta = w->beta ? w->beta + first : NULL;
-        if (w->inner == 1) {
-            k->norm_scale(x, y, w->per, &coef, gamma, beta);
-            continue;
-        }
-        for (int64_t c = 0; c < w->per; c++) {
-            tare_real g = gamma ? gamma[c] : 1, b = beta ? beta[c] : 0;
-            k->norm_affine(x + c * w->inner, y + c * w->inner, 1, w->inner, w->inner, coef.k, coef.rstd * g,
-                           coef.shift * g + b);
+    int64_t few = length > 4096 ? 1 : TARE__NORM_FEW; /* long rows one by one, while they are in the cache */
+    for (int64_t row = begin; row < end; row += few) {
+        double mean[TARE__NORM_FEW], m2[TARE__NORM_FEW];
+        few = tare__min(few, end - row);
+        tare__kernels()->norm_moments_each(w->x + row * length, few, length, mean, m2);
+        for (int64_t i = 0; i < few; i++) {
+            forward_row(w, row + i, tare__norm_stat_of(mean[i], m2[i], length, w->eps));
         }
     }
 }
@@ -69,29 +73,41 @@ void tare__group_forward(tare_node *n, int64_t groups, double eps) {
     tare_parallel_for(w.rows, tare__grain(2.0 * (double)(w.per * w.inner)), forward_rows, &w);
 }
 
+/* The products of a row's channels, and from them what its gradient takes. */
+static tare__norm_back row_products(const work *w, int64_t row, const tare__norm_coef *coef) {
+    const tare_real *gamma = w->gamma ? w->gamma + row % w->groups * w->per : NULL;
+    double *p = w->products + row * w->per * 2, sum = 0, dot = 0;
+    int64_t at = row * w->per * w->inner;
+    for (int64_t c = 0; c < w->per; c++, at += w->inner, p += 2) {
+        tare__kernels()->norm_products(w->x + at, w->dy + at, 1, w->inner, w->inner, coef, &p[1], &p[0]);
+        double g = gamma ? (double)gamma[c] : 1;
+        dot += g * p[0];
+        sum += g * p[1];
+    }
+    return tare__norm_back_of(w->stats[row], sum, dot, w->per * w->inner);
+}
+
+static void row_gradient(const work *w, int64_t row, const tare__norm_coef *coef, tare__norm_back back) {
+    const tare_real *gamma = w->gamma ? w->gamma + row % w->groups * w->per : NULL;
+    int64_t at = row * w->per * w->inner;
+    for (int64_t c = 0; c < w->per; c++, at += w->inner) {
+        tare__kernels()->norm_gradient(w->x + at, w->dy + at, w->dx + at, 1, w->inner, w->inner, coef,
+                                       coef->rstd * (gamma ? gamma[c] : 1), back.q, back.t, w->add);
+    }
+}
+
 static void backward_rows(void *context, int64_t begin, int64_t end) {
     const work *w = context;
-    const tare__kernel_table *k = tare__kernels();
-    int64_t length = w->per * w->inner;
-    for (int64_t row = begin; row < end; row++) {
-        const tare_real *x = w->x + row * length, *dy = w->dy + row * length;
-        const tare_real *gamma = w->gamma ? w->gamma + row % w->groups * w->per : NULL;
-        tare__norm_coef coef = tare__norm_coef_of(w->stats[row]);
-        double *products = w->products + row * w->per * 2, sum = 0, dot = 0;
-        for (int64_t c = 0; c < w->per; c++) {
-            double *p = products + 2 * c;
-            k->norm_products(x + c * w->inner, dy + c * w->inner, 1, w->inner, w->inner, &coef, &p[1], &p[0]);
-            double g = gamma ? (double)gamma[c] : 1;
-            dot += g * p[0];
-            sum += g * p[1];
+    int64_t few = w->per * w->inner > 4096 ? 1 : TARE__NORM_FEW;
+    for (int64_t row = begin; row < end; row += few) {
+        tare__norm_coef coef[TARE__NORM_FEW];
+        tare__norm_back back[TARE__NORM_FEW];
+        few = tare__min(few, end - row);
+        for (int64_t i = 0; i < few; i++) {
+            coef[i] = tare__norm_coef_of(w->stats[row + i]);
+            back[i] = row_products(w, row + i, &coef[i]);
         }
-        if (!w->dx) { continue; }
-        tare__norm_back back = tare__norm_back_of(w->stats[row], sum, dot, length);
-        for (int64_t c = 0; c < w->per; c++) {
-            int64_t at = c * w->inner;
-            k->norm_gradient(x + at, dy + at, w->dx + row * length + at, 1, w->inner, w->inner, &coef,
-                             coef.rstd * (gamma ? gamma[c] : 1), back.q, back.t, w->add);
-        }
+        for (int64_t i = 0; w->dx && i < few; i++) { row_gradient(w, row + i, &coef[i], back[i]); }
     }
 }
 

@@ -21,6 +21,9 @@ static inline double tare__norm_eps(double eps) { return eps > 0 ? eps : 1e-5; }
 
 /* ---- statistics -------------------------------------------------------------------------------------------------- */
 
+/* So many sets go together: the end of one is hidden by the next. */
+enum { TARE__NORM_FEW = 8 };
+
 /* From the sum of squared deviations of `count` values: var is the biased variance. */
 tare__norm_stat tare__norm_stat_of(double mean, double m2, int64_t count, double eps);
 
@@ -36,7 +39,9 @@ static inline void tare__norm_put(tare_real *grad, bool add, int64_t c, double v
     if (grad) { grad[c] = add ? grad[c] + (tare_real)value : (tare_real)value; }
 }
 
-static inline const tare_real *tare__norm_data(const tare_node *n, int i) { return i < n->n_in && n->in[i] ? n->in[i]->data : NULL; }
+static inline const tare_real *tare__norm_data(const tare_node *n, int i) {
+    return i < n->n_in && n->in[i] ? n->in[i]->data : NULL;
+}
 
 /* ---- group norm, which instance norm is too ---------------------------------------------------------------------- */
 

@@ -7,6 +7,9 @@
 /* Gradients of gamma and beta sum over rows: each chunk of rows sums its own, and the few chunks are added in order. */
 enum { MAX_CHUNKS = 16, CHUNK_VALUES = 8192 };
 
+/* Wide rows have so many columns that these can be shared out instead, in blocks of this many. */
+enum { COLUMNS = 512 };
+
 typedef struct work {
     int64_t rows, cols, chunk, chunks; /* rows per chunk, how many chunks */
     double eps;
@@ -16,9 +19,11 @@ typedef struct work {
     bool add;
     tare__norm_stat *stats; /* [rows] */
     tare_real *partial;     /* [chunks, 2, cols]: gradients of gamma and beta */
-    const tare_real *ones;  /* [cols], gamma where there is none but beta wants a gradient */
+    const tare_real *scale; /* [cols], gamma, or ones where there is none but beta wants a gradient */
     tare_real *dgamma, *dbeta;
     bool add_gamma, add_beta;
+    bool wide;           /* columns are shared out, not rows: then instead of partial */
+    tare__norm_row *row; /* [rows] */
 } work;
 
 static work work_of(const tare_node *n, int dims) {
@@ -33,6 +38,7 @@ static work work_of(const tare_node *n, int dims) {
     int64_t cols = tare__max(w.cols, 1), rows = tare__max(w.rows, 1);
     w.chunk = tare__max(tare__ceil_div(CHUNK_VALUES, cols), tare__ceil_div(rows, MAX_CHUNKS));
     w.chunks = tare__ceil_div(rows, w.chunk);
+    w.wide = cols >= 8 * COLUMNS;
     return w;
 }
 
@@ -51,7 +57,10 @@ tare_status tare__rows_check(tare_node *n, int dims) {
     work w = work_of(n, dims);
     n->shape = x->shape;
     n->saved_bytes = (size_t)w.rows * sizeof(tare__norm_stat);
-    n->grad_scratch_bytes = w.gamma || w.beta ? (size_t)((w.chunks * 2 + 1) * w.cols) * sizeof(tare_real) : 0;
+    /* gradients in parts, or where they are not wanted; and ones */
+    n->grad_scratch_bytes = (size_t)(((w.wide ? 1 : w.chunks) * 2 + 1) * w.cols) * sizeof(tare_real);
+    if (w.wide) { n->grad_scratch_bytes += (size_t)w.rows * sizeof(tare__norm_row); }
+    if (!w.gamma && !w.beta) { n->grad_scratch_bytes = 0; }
     return status;
 }
 
@@ -62,15 +71,19 @@ int64_t tare__rows_cols(const tare_node *n, int dims) { return work_of(n, dims).
 static void forward_rows(void *context, int64_t begin, int64_t end) {
     const work *w = context;
     const tare__kernel_table *k = tare__kernels();
-    for (int64_t row = begin; row < end; row++) {
-        const tare_real *x = w->x + row * w->cols;
-        double mean, m2;
-        k->norm_moments(x, 1, w->cols, w->cols, &mean, &m2);
-        if (!w->centred) { m2 += mean * mean * (double)w->cols, mean = 0; }
-        tare__norm_stat stat = tare__norm_stat_of(mean, m2, w->cols, w->eps);
-        if (w->stats) { w->stats[row] = stat; }
-        tare__norm_coef coef = tare__norm_coef_of(stat);
-        k->norm_scale(x, w->y + row * w->cols, w->cols, &coef, w->gamma, w->beta);
+    int64_t few = w->cols > 4096 ? 1 : TARE__NORM_FEW; /* long rows one by one, while they are in the cache */
+    for (int64_t row = begin; row < end; row += few) {
+        double mean[TARE__NORM_FEW], m2[TARE__NORM_FEW];
+        few = tare__min(few, end - row);
+        k->norm_moments_each(w->x + row * w->cols, few, w->cols, mean, m2);
+        for (int64_t i = 0; i < few; i++) {
+            if (!w->centred) { m2[i] += mean[i] * mean[i] * (double)w->cols, mean[i] = 0; }
+            tare__norm_stat stat = tare__norm_stat_of(mean[i], m2[i], w->cols, w->eps);
+            if (w->stats) { w->stats[row + i] = stat; }
+            tare__norm_coef coef = tare__norm_coef_of(stat);
+            int64_t at = (row + i) * w->cols;
+            k->norm_scale(w->x + at, w->y + at, w->cols, &coef, w->gamma, w->beta);
+        }
     }
 }
 
@@ -102,7 +115,6 @@ static void backward_plain(void *context, int64_t begin, int64_t end) {
 static void backward_chunks(void *context, int64_t begin, int64_t end) {
     const work *w = context;
     const tare__kernel_table *k = tare__kernels();
-    const tare_real *gamma = w->gamma ? w->gamma : w->ones;
     for (int64_t chunk = begin; chunk < end; chunk++) {
         tare_real *dgamma = w->partial + chunk * 2 * w->cols, *dbeta = dgamma + w->cols;
         memset(dgamma, 0, (size_t)(2 * w->cols) * sizeof *dgamma);
@@ -110,11 +122,11 @@ static void backward_chunks(void *context, int64_t begin, int64_t end) {
             int64_t at = row * w->cols;
             tare__norm_coef coef = tare__norm_coef_of(w->stats[row]);
             double sum, dot;
-            k->norm_scale_products(w->x + at, w->dy + at, w->cols, &coef, gamma, dgamma, dbeta, &sum, &dot);
+            k->norm_scale_products(w->x + at, w->dy + at, w->cols, &coef, w->scale, dgamma, dbeta, &sum, &dot);
             if (!w->dx) { continue; }
             tare__norm_back back = tare__norm_back_of(w->stats[row], w->centred ? sum : 0, dot, w->cols);
-            k->norm_scale_gradient(w->x + at, w->dy + at, w->dx + at, w->cols, &coef, gamma, coef.rstd, back.q, back.t,
-                                   w->add);
+            k->norm_scale_gradient(w->x + at, w->dy + at, w->dx + at, w->cols, &coef, w->scale, coef.rstd, back.q,
+                                   back.t, w->add);
         }
     }
 }
@@ -133,6 +145,33 @@ static void reduce_columns(void *context, int64_t begin, int64_t end) {
     if (w->dbeta) { add_chunks(w, w->dbeta, w->add_beta, 1, begin, end); }
 }
 
+/* ---- wide rows --------------------------------------------------------------------------------------------------- */
+
+static void backward_sums(void *context, int64_t begin, int64_t end) {
+    const work *w = context;
+    for (int64_t row = begin; row < end; row++) {
+        int64_t at = row * w->cols;
+        double sum, dot;
+        tare__norm_coef coef = tare__norm_coef_of(w->stats[row]);
+        tare__kernels()->norm_scale_sums(w->x + at, w->dy + at, w->cols, &coef, w->scale, &sum, &dot);
+        tare__norm_back back = tare__norm_back_of(w->stats[row], w->centred ? sum : 0, dot, w->cols);
+        w->row[row] = (tare__norm_row){ coef, back.q, back.t };
+    }
+}
+
+static void backward_columns(void *context, int64_t begin, int64_t end) {
+    const work *w = context;
+    for (int64_t at = begin * COLUMNS; at < tare__min(end * COLUMNS, w->cols); at += COLUMNS) {
+        int64_t cols = tare__min(COLUMNS, w->cols - at);
+        if (!w->add_gamma) { memset(w->dgamma + at, 0, (size_t)cols * sizeof *w->dgamma); }
+        if (!w->add_beta) { memset(w->dbeta + at, 0, (size_t)cols * sizeof *w->dbeta); }
+        tare__kernels()->norm_scale_columns(w->x + at, w->dy + at, w->dx ? w->dx + at : NULL, w->rows, cols, w->cols,
+                                            w->row, w->scale + at, w->dgamma + at, w->dbeta + at, w->add);
+    }
+}
+
+/* ---- which way --------------------------------------------------------------------------------------------------- */
+
 void tare__rows_backward(tare_node *n, int dims, bool centred) {
     work w = work_of(n, dims);
     w.centred = centred;
@@ -149,9 +188,18 @@ void tare__rows_backward(tare_node *n, int dims, bool centred) {
     w.add_gamma = w.dgamma && tare_grad_add(n, 1);
     w.add_beta = w.dbeta && tare_grad_add(n, 2);
     w.partial = n->scratch;
-    tare_real *ones = w.partial + w.chunks * 2 * w.cols;
-    for (int64_t j = 0; !w.gamma && j < w.cols; j++) { ones[j] = 1; }
-    w.ones = ones;
-    tare_parallel_for(w.chunks, tare__grain(work_per_row * (double)w.chunk), backward_chunks, &w);
-    tare_parallel_for(w.cols, tare__grain((double)(2 * w.chunks)), reduce_columns, &w);
+    tare_real *after = w.partial + (w.wide ? 1 : w.chunks) * 2 * w.cols;
+    for (int64_t j = 0; !w.gamma && j < w.cols; j++) { after[j] = 1; }
+    w.scale = w.gamma ? w.gamma : after;
+    if (!w.wide) {
+        tare_parallel_for(w.chunks, tare__grain(work_per_row * (double)w.chunk), backward_chunks, &w);
+        tare_parallel_for(w.cols, tare__grain((double)(2 * w.chunks)), reduce_columns, &w);
+        return;
+    }
+    w.row = (tare__norm_row *)(void *)(after + w.cols);
+    if (!w.dgamma) { w.dgamma = w.partial; }
+    if (!w.dbeta) { w.dbeta = w.partial + w.cols; }
+    tare_parallel_for(w.rows, tare__grain(work_per_row / 2), backward_sums, &w);
+    tare_parallel_for(tare__ceil_div(w.cols, COLUMNS), tare__grain(3.0 * (double)(w.rows * COLUMNS)), backward_columns,
+                      &w);
 }
