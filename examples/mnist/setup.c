@@ -7,13 +7,11 @@
 /* ---- data -------------------------------------------------------------------------------------------------------- */
 
 static char *join_names(const tare_dataset *data) {
-    size_t size = 1;
+    size_t size = 0;
     for (int64_t k = 0; k < data->classes; k++) { size += strlen(data->class_names[k]) + 1; }
-    char *text = tare_malloc(size);
-    if (!text) { return NULL; }
-    *text = '\0';
-    for (int64_t k = 0; k < data->classes; k++) {
-        strcat(strcat(text, data->class_names[k]), k + 1 < data->classes ? "\n" : "");
+    char *text = tare_malloc(size), *end = text;
+    for (int64_t k = 0; text && k < data->classes; k++) {
+        end += snprintf(end, size - (size_t)(end - text), "%s%s", k > 0 ? "\n" : "", data->class_names[k]);
     }
     return text;
 }
@@ -34,17 +32,17 @@ static tare_status make_loaders(trainer *t) {
     bool both = strcmp(o->augment, "both") == 0;
     tare_augment augment = { .shift = both || strcmp(o->augment, "shift") == 0 ? 2 : 0,
                              .flip = both || strcmp(o->augment, "flip") == 0 };
-    tare_loader_opt train = { .batch = o->batch,
-                              .shuffle = true,
-                              .seed = (uint64_t)o->run.seed,
-                              .limit = o->limit,
-                              .avoid_single = tare_norm_uses_batch(o->norm),
-                              .augment = augment,
-                              .height = image.dim[1],
-                              .width = image.dim[2] };
-    tare_loader_opt test = { .batch = 256, .limit = o->test_limit, .height = image.dim[1], .width = image.dim[2] };
-    tare_status s = tare_loader_new(t->train, train, &t->loader);
-    return s == TARE_OK ? tare_loader_new(t->test, test, &t->test_loader) : s;
+    tare_loader_opt training = { .batch = o->batch,
+                                 .shuffle = true,
+                                 .seed = (uint64_t)o->run.seed,
+                                 .limit = o->limit,
+                                 .avoid_single = tare_norm_uses_batch(o->norm),
+                                 .augment = augment,
+                                 .height = image.dim[1],
+                                 .width = image.dim[2] };
+    tare_loader_opt testing = { .batch = 256, .limit = o->test_limit, .height = image.dim[1], .width = image.dim[2] };
+    tare_status s = tare_loader_new(t->train, training, &t->loader);
+    return s == TARE_OK ? tare_loader_new(t->test, testing, &t->test_loader) : s;
 }
 
 /* ---- model and optimizer ----------------------------------------------------------------------------------------- */
@@ -94,16 +92,20 @@ tare_status trainer_save(trainer *t, const char *file) {
     return tare_checkpoint_save(t->state, tare_run_path(t->run, file));
 }
 
+static bool same_input(const input_spec *a, const input_spec *b) {
+    bool same = a->channels == b->channels && a->height == b->height && a->width == b->width;
+    for (int i = 0; i < TARE_DATA_CHANNELS; i++) { same = same && a->mean[i] == b->mean[i] && a->std[i] == b->std[i]; }
+    return same && a->classes == b->classes && strcmp(a->class_names, b->class_names) == 0;
+}
+
 /* The data must be what the run began with: same size, same classes, same brightness. */
 static tare_status check_input(trainer *t, const char *path) {
     input_spec stored = { 0 };
     tare_status s = input_spec_file(&stored, path, false);
-    char *names = stored.class_names;
-    stored.class_names = t->in.class_names;
-    if (s == TARE_OK && (memcmp(&stored, &t->in, sizeof stored) != 0 || strcmp(names, t->in.class_names) != 0)) {
+    if (s == TARE_OK && !(stored.class_names && same_input(&stored, &t->in))) {
         s = tare_fail(TARE_EMISMATCH, "%s: the images are not those that this run was trained on", t->o->data);
     }
-    tare_free(names);
+    tare_free(stored.class_names);
     return s;
 }
 
@@ -111,9 +113,9 @@ static tare_status resume(trainer *t) {
     tare_status s = check_input(t, tare_run_path(t->run, "input.safetensors"));
     if (s == TARE_OK) { s = tare_checkpoint_load(t->state, tare_run_path(t->run, "last.safetensors")); }
     if (s == TARE_OK) { s = tare_loader_seek(t->loader, t->place); }
-    if (s == TARE_OK) { tare_progress_print(t->progress, "going on after step %lld\n", (long long)t->step); }
-    if (s == TARE_OK) { s = tare_run_log(t->run, "resume", TARE_FIELDS(TARE_NUMBER("step", t->step))); }
-    return s;
+    if (s != TARE_OK) { return s; }
+    tare_progress_print(t->progress, "going on after step %lld\n", (long long)t->step);
+    return tare_run_log(t->run, "resume", TARE_FIELDS(TARE_NUMBER("step", t->step)));
 }
 
 static tare_status open_run(trainer *t, const tare_options *args) {

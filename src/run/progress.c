@@ -118,7 +118,7 @@ static void draw(tare_progress *p, const char *how, double now) {
                      p->opt.unit, left);
     int room = width - n - (int)strlen(p->title) - 2;
     if (room > BAR_MOST) { room = BAR_MOST; }
-    for (int i = 0; room >= BAR_LEAST && i < room; i++) { strcat(bar, i < (int)(share * room) ? "#" : "."); }
+    for (int i = 0; room >= BAR_LEAST && i < room; i++) { bar[i] = i < (int)(share * room) ? '#' : '.'; }
     erase(p);
     int used = fprintf(p->opt.stream, "%.*s %s%s", width - 2, p->title, bar, *bar ? " " : "");
     if (used >= 0 && used < width) { fprintf(p->opt.stream, "%.*s", width - used, line); }
