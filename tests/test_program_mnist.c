@@ -262,6 +262,9 @@ static void test_eval_and_predict(void **state) {
         snprintf(want, sizeof want, "%s: %d ", name, label);
         assert_contains(o->out, want);
     }
+    o = run("tare-mnist --resume %s --predict %s", folder, place("class3.png")); /* the other way to name the run */
+    assert_code(0, o);
+    assert_contains(o->out, "class3.png: 3 ");
     /* one bad file does not spoil the rest, and its name is said; no data set is needed */
     o = run("tare-mnist --eval %s --data /nowhere --predict %s/done/config.json %s", folder, work, place("class2.png"));
     assert_code(1, o);

@@ -63,7 +63,11 @@ static tare_status adopt_run(tare_options *args, const options *o) {
     return tare_options_adopt(args, path, o->run.resume ? TARE_OPTION_RESUME : TARE_OPTION_EVAL);
 }
 
-static tare_status check_combination(const options *o) {
+static tare_status check_combination(options *o) {
+    if (o->predict.count > 0 && !o->eval) { /* --resume RUN names a run just as well */
+        o->eval = o->run.resume;
+        o->run.resume = NULL;
+    }
     if (o->predict.count > 0 && !o->eval) {
         return tare_fail(TARE_EINVAL, "--predict needs a trained model: --eval RUN, the folder of a finished run");
     }
