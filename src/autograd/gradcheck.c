@@ -32,7 +32,8 @@ void tare_fill_values(tare_rng *rng, tare_fill fill, tare_real *data, int64_t n)
         for (int64_t i = 0; i < n; i++) { data[i] = (tare_real)(float)fill_one(rng, fill); }
         return;
     }
-    for (int64_t i = 0; i < n; i++) { data[i] = (tare_real)((double)(i - n / 2) * 0.125); }
+    int64_t middle = n / 2;
+    for (int64_t i = 0; i < n; i++) { data[i] = (tare_real)((double)(i - middle) * 0.125); }
     for (int64_t i = n - 1; i > 0; i--) {
         int64_t j = (int64_t)tare_rng_below(rng, (uint64_t)i + 1);
         tare_real swap = data[i];
@@ -197,7 +198,7 @@ static tare_status check_case(const tare_op *op, const tare_opcase *opcase, cons
     char name[128];
     snprintf(name, sizeof name, "%s/%s", op->name, opcase->name);
     op_graph g = { op, opcase, opcase->n_in ? opcase->n_in : op->n_in };
-    tare_gradcheck_input in[TARE_CASE_INPUTS];
+    tare_gradcheck_input in[TARE_CASE_INPUTS] = { 0 };
     for (int i = 0; i < g.n_in && i < TARE_CASE_INPUTS; i++) {
         in[i] = (tare_gradcheck_input){ opcase->in[i], opcase->fill[i], (opcase->absent >> i & 1) != 0,
                                         (opcase->nograd >> i & 1) != 0 };
@@ -216,7 +217,7 @@ tare_status tare_gradcheck_op(const tare_op *op, const tare_opcase *opcase, cons
     tare_status status = TARE_OK;
     if (!op->backward && !(op->flags & TARE_OP_ALIAS)) {
         status = tare_fail(TARE_ENOGRAD, "%s: it has no backward", op->name);
-    } else if (!opcase && (!op->cases || !op->cases->name)) {
+    } else if (!opcase && !(op->cases && op->cases->name)) {
         status = tare_fail(TARE_ENOENT, "%s: it has a backward, but no cases to check it by", op->name);
     }
     if (status) {
@@ -224,6 +225,6 @@ tare_status tare_gradcheck_op(const tare_op *op, const tare_opcase *opcase, cons
         return status;
     }
     if (opcase) { return check_case(op, opcase, opt, report); }
-    for (opcase = op->cases; opcase->name && !status; opcase++) { status = check_case(op, opcase, opt, report); }
+    for (const tare_opcase *c = op->cases; c && c->name && !status; c++) { status = check_case(op, c, opt, report); }
     return status;
 }

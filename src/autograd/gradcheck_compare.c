@@ -73,7 +73,8 @@ static void describe_ratio(const difference *d, int64_t n, char *text, size_t si
     double ratio = nn > 0 ? an / nn : 0;
     for (int64_t i = 0; i < n; i++) { rest = fmax(rest, fabs(d[i].analytic - ratio * d[i].numeric)); }
     bool multiple = n > 1 && rest <= 1e-3 * fabs(ratio) * sqrt(nn / (double)n) && fabs(ratio - 1) > 1e-3;
-    snprintf(text, size, multiple ? "; everywhere it is %.4g times the right one" : "", ratio);
+    text[0] = 0;
+    if (multiple) { snprintf(text, size, "; everywhere it is %.4g times the right one", ratio); }
 }
 
 /* Look at the differences of one slot: the first that is too large fails. */
