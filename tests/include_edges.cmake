@@ -19,7 +19,7 @@ set(tool NONE)
 set(public_core core params tape)
 set(public_kernels core)
 set(public_autograd core tape params testing ops)
-set(public_ops core tape ops norms)
+set(public_ops core tape ops norms sequence)
 
 set(bad "")
 function(check_file room file allowed public)

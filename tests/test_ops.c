@@ -14,6 +14,8 @@
 static const struct {
     const char *op, *name, *why;
 } without_golden[] = {
+    { "attention", "dropout", "its mask is Tare's own: test_sequence.c holds it to its laws" },
+    { "attention", "dropout_apart", "the same" },
     { "dropout", "*", "its mask is Tare's own: test_dropout.c holds it to its laws" },
 };
 

@@ -8,6 +8,7 @@
 #include <tare/ops.h>
 #include <tare/layers.h>
 #include <tare/norms.h>
+#include <tare/sequence.h>
 #include <tare/optim.h>
 #include <tare/data.h>
 #include <tare/io.h>

@@ -1,7 +1,7 @@
 /* unary.c - activations: one pass each way. Forward y = f(x); backward dx = dy f'(v), or dx += that, where v is x or y as
  * the op says it reads. `k` is the activation's own number (slope, alpha, beta), where it has one. NaN gives NaN. */
 #include "kernels.h"
-#include "vmath.h"
+#include "vact.h"
 
 #define FORWARD(name, value)                                                                                           \
     void TARE_K(name)(int64_t n, tare_real k, const tare_real *x, tare_real *y) {                                      \
@@ -47,18 +47,6 @@ BACKWARD(sigmoid_back, (g * v * (1 - v))) /* v: y */
 FORWARD(tanh, (v_tanh(v)))
 BACKWARD(tanh_back, (g * (1 - v * v))) /* v: y */
 
-/* sigmoid(x), and its slope s (1 - s) without the cancellation in 1 - s */
-static inline tare_real logistic(tare_real x, tare_real *slope) {
-    tare_real e = v_exp_neg(-v_abs(x)), q = 1 / (1 + e);
-    *slope = e * q * q;
-    return x > 0 ? q : e * q;
-}
-
-static inline tare_real silu_slope(tare_real x) {
-    tare_real slope, s = logistic(x, &slope);
-    return s + x * slope;
-}
-
 FORWARD(silu, (v * v_sigmoid(v)))
 BACKWARD(silu_back, (g * silu_slope(v)))
 
@@ -73,19 +61,6 @@ FORWARD(softplus, (softplus(v, k)))
 BACKWARD(softplus_back, (k * v > 20 ? g : g * v_sigmoid(k * v)))
 
 /* ---- gelu: x Phi(x), and its tanh form (Hendrycks & Gimpel 2016, arXiv:1606.08415) ------------------------------- */
-
-/* x Phi(x) = max(x, 0) - |x| Phi(-|x|); beyond 13 the second term is below 1e-37, and |x| stays at 13: Inf times 0 is NaN */
-static inline tare_real gelu(tare_real x) {
-    tare_real size = v_abs(x);
-    size = size < 13 ? size : 13;
-    return (x < 0 ? 0 : x) - size * v_normal_tail(size, v_exp_near((tare_real)-0.5 * size * size));
-}
-
-static inline tare_real gelu_slope(tare_real x) {
-    const tare_real peak = (tare_real)0.39894228040143267794; /* 1 / sqrt(2 pi) */
-    tare_real e = v_exp_neg((tare_real)-0.5 * x * x), tail = v_normal_tail(v_abs(x), e);
-    return (x < 0 ? tail : 1 - tail) + x * peak * e;
-}
 
 FORWARD(gelu, (gelu(v)))
 BACKWARD(gelu_back, (g * gelu_slope(v)))

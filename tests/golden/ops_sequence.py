@@ -1,7 +1,107 @@
 """Ops of sequence models."""
-from goldens import op, normal, F, torch
+from goldens import op, normal, away, F, torch
 
 TWICE = [4, 0, 4, 2, 1, 4]
 op("embedding", "matrix", lambda w: F.embedding(torch.tensor(TWICE).view(2, 3), w), normal(5, 3))
 op("embedding", "vector", lambda w: F.embedding(torch.tensor(TWICE[:4]), w), normal(5, 1))
 op("embedding", "one", lambda w: F.embedding(torch.tensor(TWICE[0]), w), normal(5, 4))
+
+# ---- gated linear units ------------------------------------------------------------------------------------------------
+ACT = {"glu": torch.sigmoid, "swiglu": F.silu, "geglu": F.gelu, "reglu": F.relu, "bilinear": lambda g: g}
+
+
+def gated(kind):
+    def packed(x, none):
+        value, gate = x.chunk(2, dim=-1)
+        return F.glu(x) if kind == "glu" else value * ACT[kind](gate)
+
+    return packed
+
+
+def split(kind):
+    return lambda value, gate: value * ACT[kind](gate)
+
+
+op("glu", "glu", gated("glu"), normal(5, 74), None)
+op("glu", "swiglu", gated("swiglu"), normal(2, 3, 38), None)
+op("glu", "geglu", gated("geglu"), normal(4, 66), None)
+op("glu", "reglu", gated("reglu"), away(4, 14), None)
+op("glu", "bilinear", gated("bilinear"), normal(10), None)
+op("glu", "glu_split", split("glu"), normal(3, 7), normal(3, 7))
+op("glu", "swiglu_split", split("swiglu"), normal(2, 3, 347), normal(2, 3, 347))
+op("glu", "geglu_split", split("geglu"), normal(3, 7), normal(3, 7))
+op("glu", "reglu_split", split("reglu"), normal(3, 7), away(3, 7))
+op("glu", "bilinear_split", split("bilinear"), normal(), normal())
+
+
+# ---- attention ---------------------------------------------------------------------------------------------------------
+def seen(t, s, causal, lengths, batch):
+    """Which keys each query sees: [B,1,T,S]."""
+    mask = torch.ones(batch, 1, t, s, dtype=torch.bool)
+    if causal:
+        mask &= torch.ones(t, s, dtype=torch.bool).tril(s - t)
+    for b, length in enumerate(lengths or []):
+        mask[b, :, :, length:] = False
+    return mask
+
+
+def apart(causal=False, scale=None, lengths=None):
+    def run(q, k, v):
+        mask = seen(q.shape[2], k.shape[2], causal, lengths, q.shape[0])
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
+
+    return run
+
+
+def packed(heads, **options):
+    def run(qkv, _k, _v):
+        b, t, c = qkv.shape
+        q, k, v = (x.view(b, t, heads, c // 3 // heads).transpose(1, 2) for x in qkv.chunk(3, dim=2))
+        return apart(**options)(q, k, v).transpose(1, 2).reshape(b, t, c // 3)
+
+    return run
+
+
+def qkv(b, h, t, s, d):
+    return normal(b, h, t, d), normal(b, h, s, d), normal(b, h, s, d)
+
+
+op("attention", "full", apart(), *qkv(2, 2, 4, 4, 3))
+op("attention", "causal", lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True), *qkv(1, 2, 5, 5, 4))
+op("attention", "more_keys", apart(scale=0.7), *qkv(1, 2, 3, 7, 2))
+op("attention", "continued", apart(causal=True), *qkv(1, 1, 2, 6, 3))
+op("attention", "one", apart(scale=1), *qkv(1, 1, 1, 2, 1))
+op("attention", "lengths", apart(lengths=[3, 5]), *qkv(2, 1, 4, 5, 3))
+op("attention", "tiles", apart(scale=1), *qkv(1, 1, 70, 300, 2))
+op("attention", "causal_tiles", apart(causal=True), *qkv(1, 1, 270, 270, 2))
+op("attention", "packed", packed(2), normal(2, 6, 18), None, None)
+op("attention", "packed_causal", packed(1, causal=True), normal(2, 19, 12), None, None)
+op("attention", "packed_lengths", packed(2, causal=True, lengths=[3, 5]), normal(2, 6, 12), None, None)
+op("attention", "dropout_eval", packed(1), normal(1, 4, 6), None, None)
+
+
+# ---- rotary positions --------------------------------------------------------------------------------------------------
+def turned(x, base=10000.0, offset=0, interleaved=False):
+    """x [...,T,D] as complex numbers times e^(i p theta)."""
+    t, d = x.shape[-2:]
+    theta = base ** (-2.0 * torch.arange(d // 2, dtype=torch.float64) / d)
+    angle = torch.outer(torch.arange(offset, offset + t, dtype=torch.float64), theta)
+    re, im = (x[..., 0::2], x[..., 1::2]) if interleaved else x.chunk(2, dim=-1)
+    z = torch.complex(re, im) * torch.polar(torch.ones_like(angle), angle)
+    return torch.stack((z.real, z.imag), -1).flatten(-2) if interleaved else torch.cat((z.real, z.imag), -1)
+
+
+def turned_packed(heads, **options):
+    def run(x):
+        b, t, c = x.shape
+        q, k, v = (y.view(b, t, heads, c // 3 // heads).transpose(1, 2) for y in x.chunk(3, dim=2))
+        return torch.cat([y.transpose(1, 2).flatten(2) for y in (turned(q, **options), turned(k, **options), v)], -1)
+
+    return run
+
+
+op("rotary", "halves", turned, normal(2, 2, 5, 6))
+op("rotary", "interleaved", lambda x: turned(x, interleaved=True), normal(2, 5, 38))
+op("rotary", "offset", lambda x: turned(x, base=500.0, offset=1000), normal(3, 4))
+op("rotary", "packed", turned_packed(2), normal(2, 4, 24))
+op("rotary", "packed_interleaved", turned_packed(1, interleaved=True), normal(1, 3, 18))
