@@ -4,7 +4,7 @@
 
 /* ---- cross-entropy ----------------------------------------------------------------------------------------------- */
 
-/* Up to LANES rows: value j of row first + l is x[l * row + j * step]. */
+/* Up to LANES rows, or COLUMNS where they lie side by side: value j of row first + l is x[l * row + j * step]. */
 typedef struct group {
     int64_t first, count;
     int64_t at, row, step;
@@ -28,8 +28,6 @@ static void group_exp(const tare__cross_entropy *c, group g, tare_real *max, tar
     tare_real *e = c->e ? c->e + g.at : NULL;
     if (c->inner == 1) {
         (c->k < LANES ? tile_exp : rows_exp)(x, c->k, g.count, e, max, sum);
-    } else if (g.count == LANES) {
-        columns_exp(x, c->k, c->inner, LANES, e, max, sum); /* a constant: whole vectors */
     } else {
         columns_exp(x, c->k, c->inner, g.count, e, max, sum);
     }
@@ -62,7 +60,7 @@ double TARE_K(cross_entropy)(const tare__cross_entropy *c, int64_t begin, int64_
     double total = 0;
     for (int64_t i = begin; i < end;) {
         group g = group_from(i, end, c->k, c->inner);
-        tare_real max[LANES], sum[LANES], log_sum[LANES];
+        tare_real max[COLUMNS], sum[COLUMNS], log_sum[COLUMNS];
         group_exp(c, g, max, sum);
         V_SIMD
         for (int64_t l = 0; l < g.count; l++) { log_sum[l] = log_of_sum(sum[l]); }
@@ -84,13 +82,15 @@ static void row_gradient(const tare_real *e, int64_t k, tare_real scale, tare_re
     }
 }
 
-static inline void column_gradient(const tare_real *e, int64_t k, int64_t step, int64_t count, const tare_real *scale,
-                                   const tare_real *shift, tare_real *dx, bool add) {
+static void column_gradient(const tare_real *e, int64_t k, int64_t step, int64_t count, const tare_real *scale,
+                            const tare_real *shift, tare_real *dx, bool add) {
     for (int64_t j = 0; j < k; j++, e += step, dx += step) {
-        TARE_SIMD
-        for (int64_t l = 0; l < count; l++) {
-            tare_real v = e[l] * scale[l] - shift[l];
-            dx[l] = add ? dx[l] + v : v;
+        if (add) {
+            TARE_SIMD
+            for (int64_t l = 0; l < count; l++) { dx[l] += e[l] * scale[l] - shift[l]; }
+        } else {
+            TARE_SIMD
+            for (int64_t l = 0; l < count; l++) { dx[l] = e[l] * scale[l] - shift[l]; }
         }
     }
 }
@@ -100,7 +100,7 @@ void TARE_K(cross_entropy_back)(const tare__cross_entropy *c, int64_t begin, int
                                 bool add) {
     for (int64_t i = begin; i < end;) {
         group g = group_from(i, end, c->k, c->inner);
-        tare_real scale[LANES], shift[LANES], *to = dx + g.at;
+        tare_real scale[COLUMNS], shift[COLUMNS], *to = dx + g.at;
         for (int64_t l = 0; l < g.count; l++) {
             tare_real wanted = c->target[i + l] == c->ignore ? 0 : dy;
             scale[l] = c->inverse[i + l] * wanted;
@@ -110,8 +110,6 @@ void TARE_K(cross_entropy_back)(const tare__cross_entropy *c, int64_t begin, int
             for (int64_t l = 0; l < g.count; l++) {
                 row_gradient(c->e + g.at + l * g.row, c->k, scale[l], shift[l], to + l * g.row, add);
             }
-        } else if (g.count == LANES) {
-            column_gradient(c->e + g.at, c->k, g.step, LANES, scale, shift, to, add);
         } else {
             column_gradient(c->e + g.at, c->k, g.step, g.count, scale, shift, to, add);
         }

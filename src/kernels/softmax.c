@@ -21,15 +21,17 @@ static void softmax_rows(const tare_real *x, int64_t k, int64_t count, tare_real
 }
 
 static inline void softmax_columns(const tare_real *x, int64_t k, int64_t step, int64_t count, tare_real *y, bool log) {
-    tare_real max[LANES], sum[LANES];
+    tare_real max[COLUMNS], sum[COLUMNS];
     columns_exp(x, k, step, count, log ? NULL : y, max, sum);
     V_SIMD
     for (int64_t l = 0; l < count; l++) { sum[l] = log ? log_of_sum(sum[l]) : 1 / sum[l]; }
-    for (int64_t j = 0; j < k; j++) {
-        TARE_SIMD
-        for (int64_t l = 0; l < count; l++) {
-            int64_t at = j * step + l;
-            y[at] = log ? x[at] - max[l] - sum[l] : y[at] * sum[l];
+    for (int64_t j = 0; j < k; j++, x += step, y += step) {
+        if (log) {
+            TARE_SIMD
+            for (int64_t l = 0; l < count; l++) { y[l] = x[l] - max[l] - sum[l]; }
+        } else {
+            TARE_SIMD
+            for (int64_t l = 0; l < count; l++) { y[l] *= sum[l]; }
         }
     }
 }
@@ -50,11 +52,7 @@ void TARE_K(softmax)(int64_t k, int64_t inner, int64_t begin, int64_t end, const
     } else {
         for (int64_t i = begin; i < end;) {
             columns c = columns_from(i, end, k, inner);
-            if (c.count == LANES) {
-                softmax_columns(x + c.at, k, inner, LANES, y + c.at, log); /* a constant: whole vectors */
-            } else {
-                softmax_columns(x + c.at, k, inner, c.count, y + c.at, log);
-            }
+            softmax_columns(x + c.at, k, inner, c.count, y + c.at, log);
             i += c.count;
         }
     }
@@ -100,19 +98,38 @@ static void log_softmax_row_back(const tare_real *y, const tare_real *dy, int64_
     log_softmax_part(y, dy, add || k < LANES ? whole : k - LANES, k, sum, dx, add);
 }
 
-static inline void softmax_columns_back(const tare_real *y, const tare_real *dy, int64_t k, int64_t step, int64_t count,
-                                        tare_real *dx, bool add, bool log) {
-    tare_real sum[LANES] = { 0 };
+static void softmax_columns_back(const tare_real *y, const tare_real *dy, int64_t k, int64_t step, int64_t count,
+                                 tare_real *dx, bool add) {
+    tare_real sum[COLUMNS] = { 0 };
     for (int64_t j = 0; j < k; j++) {
         TARE_SIMD
-        for (int64_t l = 0; l < count; l++) { sum[l] += log ? dy[j * step + l] : y[j * step + l] * dy[j * step + l]; }
+        for (int64_t l = 0; l < count; l++) { sum[l] += y[j * step + l] * dy[j * step + l]; }
     }
+    for (int64_t j = 0; j < k; j++, y += step, dy += step, dx += step) {
+        if (add) {
+            TARE_SIMD
+            for (int64_t l = 0; l < count; l++) { dx[l] += y[l] * (dy[l] - sum[l]); }
+        } else {
+            TARE_SIMD
+            for (int64_t l = 0; l < count; l++) { dx[l] = y[l] * (dy[l] - sum[l]); }
+        }
+    }
+}
+
+static void log_softmax_columns_back(const tare_real *y, const tare_real *dy, int64_t k, int64_t step, int64_t count,
+                                     tare_real *dx, bool add) {
+    tare_real sum[COLUMNS] = { 0 };
     for (int64_t j = 0; j < k; j++) {
-        V_SIMD
-        for (int64_t l = 0; l < count; l++) {
-            int64_t at = j * step + l;
-            tare_real v = log ? dy[at] - v_exp(y[at]) * sum[l] : y[at] * (dy[at] - sum[l]);
-            dx[at] = add ? dx[at] + v : v;
+        TARE_SIMD
+        for (int64_t l = 0; l < count; l++) { sum[l] += dy[j * step + l]; }
+    }
+    for (int64_t j = 0; j < k; j++, y += step, dy += step, dx += step) {
+        if (add) {
+            V_SIMD
+            for (int64_t l = 0; l < count; l++) { dx[l] += dy[l] - v_exp(y[l]) * sum[l]; }
+        } else {
+            V_SIMD
+            for (int64_t l = 0; l < count; l++) { dx[l] = dy[l] - v_exp(y[l]) * sum[l]; }
         }
     }
 }
@@ -127,11 +144,7 @@ void TARE_K(softmax_back)(int64_t k, int64_t inner, int64_t begin, int64_t end, 
     }
     for (int64_t i = begin; i < end;) {
         columns c = columns_from(i, end, k, inner);
-        if (c.count == LANES) {
-            softmax_columns_back(y + c.at, dy + c.at, k, inner, LANES, dx + c.at, add, log);
-        } else {
-            softmax_columns_back(y + c.at, dy + c.at, k, inner, c.count, dx + c.at, add, log);
-        }
+        (log ? log_softmax_columns_back : softmax_columns_back)(y + c.at, dy + c.at, k, inner, c.count, dx + c.at, add);
         i += c.count;
     }
 }

@@ -17,16 +17,17 @@
 #define V_SIMD_SUM(x) TARE_SIMD_SUM(x)
 #endif
 
-enum { LANES = 16 };
+/* Contiguous rows go LANES at a time, rows side by side COLUMNS at a time: whole cache lines, a few in a row. */
+enum { LANES = 16, COLUMNS = 64 };
 
-/* Up to LANES rows side by side: value j of the l-th is x[at + j * inner + l]. */
+/* Up to COLUMNS rows side by side: value j of the l-th is x[at + j * inner + l]. */
 typedef struct columns {
     int64_t at, count;
 } columns;
 
 /* Those from row i on, before row `end`; inner > 1. */
 static inline columns columns_from(int64_t i, int64_t end, int64_t k, int64_t inner) {
-    int64_t outer = i / inner, column = i - outer * inner, count = end - i < LANES ? end - i : LANES;
+    int64_t outer = i / inner, column = i - outer * inner, count = end - i < COLUMNS ? end - i : COLUMNS;
     return (columns){ outer * inner * k + column, count < inner - column ? count : inner - column };
 }
 
