@@ -107,8 +107,9 @@ void tare__attention_drop(const tare__attention *a, const tare__attention_tile *
     int64_t down = tare__ceil_div(a->queries, ATTENTION_ROWS);
     int64_t id = (head * down + t->row / ATTENTION_ROWS) * across + t->key / ATTENTION_KEYS;
     tare_rng rng = tare_rng_split(a->rng, (uint64_t)id);
-    tare__kernels()->dropout(rng, 0, t->rows * t->keys, (uint32_t)fmin(a->dropout * 0x1p32, UINT32_MAX),
-                             (tare_real)(1 / (1 - a->dropout)), p, p, kept);
+    tare__kernels()->dropout(rng, 0, t->rows * tare__attention_pitch(t),
+                             (uint32_t)fmin(a->dropout * 0x1p32, UINT32_MAX), (tare_real)(1 / (1 - a->dropout)), p, p,
+                             kept);
 }
 
 typedef struct sums {
@@ -118,16 +119,15 @@ typedef struct sums {
 /* Add the part of the tile's keys to y's rows. */
 static void add_tile(const tare__attention *a, const tare__attention_tile *t, tare_real *s, sums *u, tare_real *y) {
     const tare__kernel_table *kernels = tare__kernels();
+    int64_t pitch = tare__attention_pitch(t);
     int64_t step, seen = tare__attention_seen(a, t, &step),
                   key = tare__attention_at(a->key, t->sample, t->head, t->key);
     const tare_real *q = a->q + tare__attention_at(a->query, t->sample, t->head, t->row);
-    tare_gemm(false, true, t->rows, t->keys, a->width, a->scale, q, a->query.row, a->k + key, a->key.row, 0, s,
-              t->keys);
-    kernels->attention_exp(t->rows, t->keys, seen, step, s, u->max, u->sum, u->factor);
+    tare_gemm(false, true, t->rows, t->keys, a->width, a->scale, q, a->query.row, a->k + key, a->key.row, 0, s, pitch);
+    kernels->attention_exp(t->rows, t->keys, pitch, seen, step, s, u->max, u->sum, u->factor);
     if (a->dropout > 0) { tare__attention_drop(a, t, s, NULL); }
     if (t->key > 0) { kernels->row_scale(t->rows, a->width, u->factor, y, a->out.row); }
-    tare_gemm(false, false, t->rows, a->width, t->keys, 1, s, t->keys, a->v + key, a->key.row, t->key > 0, y,
-              a->out.row);
+    tare_gemm(false, false, t->rows, a->width, t->keys, 1, s, pitch, a->v + key, a->key.row, t->key > 0, y, a->out.row);
 }
 
 static void forward_rows(const tare__attention *a, tare__attention_tile t) {

@@ -37,6 +37,9 @@ typedef struct tare__attention_tile {
     int64_t sample, head, row, rows, key, keys;
 } tare__attention_tile;
 
+/* From row to row of a tile of scores: whole vectors, at most ATTENTION_KEYS. */
+static inline int64_t tare__attention_pitch(const tare__attention_tile *t) { return tare__ceil_div(t->keys, 16) * 16; }
+
 /* One head of a tensor. */
 static inline int64_t tare__attention_at(tare__attention_steps s, int64_t sample, int64_t head, int64_t row) {
     return sample * s.batch + head * s.head + row * s.row;
@@ -54,7 +57,7 @@ static inline int64_t tare__attention_last(const tare__attention *a, const tare_
     return a->causal ? tare__min(last, t->row + t->rows + a->keys - a->queries) : last;
 }
 
-/* Drop probabilities p [rows,keys] in place; the same tile drops the same ones again. kept may be NULL. */
+/* Drop probabilities p [rows,pitch] in place; the same tile drops the same ones again. kept may be NULL. */
 void tare__attention_drop(const tare__attention *a, const tare__attention_tile *t, tare_real *p, uint8_t *kept);
 
 tare__attention tare__attention_of(const tare_node *n);
