@@ -1,4 +1,4 @@
-/* bench_norms.c - times one norm:  bench_norms bn|ln|lnchw|lnc|in|gn8|copy fwd|fwdbwd SECONDS DIM...
+/* bench_norms.c - times one norm:  bench_norms bn|ln|rms|lnchw|lnc|in|gn8|copy fwd|fwdbwd SECONDS DIM...
  * Prints the median, the 10th and the 90th percentile of one pass in microseconds. bench/norms.py runs it beside PyTorch. */
 #include <tare/norms.h>
 
@@ -27,9 +27,9 @@ typedef struct subject {
 static tare_layer *layer_of(subject *s) {
     tare_shape sample = { .ndim = s->shape.ndim - 1 };
     for (int d = 0; d < sample.ndim; d++) { sample.dim[d] = s->shape.dim[d + 1]; }
-    const char *specs[][2] = { { "bn", "bn" },         { "ln", "ln" }, { "lnchw", "ln" },
+    const char *specs[][2] = { { "bn", "bn" },         { "ln", "ln" }, { "rms", "rms" }, { "lnchw", "ln" },
                                { "lnc", "ln:over=c" }, { "in", "in" }, { "gn8", "gn:8" } };
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 7; i++) {
         if (strcmp(s->op, specs[i][0]) == 0) { return tare_norm_layer(s->ps, "norm", specs[i][1], sample); }
     }
     return NULL;

@@ -2,8 +2,8 @@
 """Each norm beside PyTorch, forward and forward + backward, in one run:  bench/norms.py build/bin/bench_norms [--threads N]
 
 Tare and PyTorch take turns, several rounds each; the table shows each side's best round's 10th percentile (what others on the
-machine disturb least), the ratio, and how near Tare is to the copy bandwidth for the bytes it must move (forward: x and y; with backward:
-x, y, x, dy, dx)."""
+machine disturb least), the ratio, and how near Tare is to the copy bandwidth for the bytes it must move (forward: x and y;
+with backward: x, y, x, dy, dx)."""
 import argparse
 import math
 import os
@@ -12,10 +12,13 @@ import sys
 import time
 
 if "TARE_BENCH_ENV" not in os.environ:  # PyTorch at its best: memory kept, threads bound and awake
-    os.environ.update(TARE_BENCH_ENV="1", OMP_PROC_BIND="true", OMP_PLACES="cores", OMP_WAIT_POLICY=os.environ.get("OMP_WAIT_POLICY", "active"),
+    os.environ.setdefault("OMP_WAIT_POLICY", "active")
+    os.environ.update(TARE_BENCH_ENV="1", OMP_PROC_BIND="true", OMP_PLACES="cores",
                       GLIBC_TUNABLES="glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=8589934592:"
                                      "glibc.malloc.top_pad=67108864:glibc.malloc.arena_max=1")
     os.execv(sys.executable, [sys.executable] + sys.argv)
+
+CPUS = os.sched_getaffinity(0)  # before OpenMP binds this thread to one of them, which child processes would inherit
 
 import torch
 from torch import nn
@@ -35,7 +38,7 @@ class OverChannels(nn.LayerNorm):
 
 CASES = [(op, make, s) for s in IMAGES for op, make in NORMS.items()]
 CASES += [("lnc", lambda s: OverChannels(s[1]), IMAGES[1])]
-CASES += [("ln", lambda s: nn.LayerNorm(s[1]), s) for s in ROWS]
+CASES += [("ln", lambda s: nn.LayerNorm(s[1]), s) for s in ROWS] + [("rms", lambda s: nn.RMSNorm(s[1], 1e-5), s) for s in ROWS]
 
 
 def time_torch(make, shape, backward, seconds):
@@ -65,7 +68,8 @@ def time_torch(make, shape, backward, seconds):
 
 def time_tare(program, op, shape, backward, seconds, threads):
     out = subprocess.run([program, op, "fwdbwd" if backward else "fwd", str(seconds), *map(str, shape)], text=True,
-                         env={**os.environ, "OMP_NUM_THREADS": str(threads)}, capture_output=True, check=True)
+                         env={**os.environ, "OMP_NUM_THREADS": str(threads)}, capture_output=True, check=True,
+                         preexec_fn=lambda: os.sched_setaffinity(0, CPUS))
     return float(out.stdout.split()[1])
 
 
