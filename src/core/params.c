@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PAD = 64 / sizeof(tare_real), SCOPE_SIZE = 512 }; /* each tensor starts on a cache line */
+enum { PAD = 64 / sizeof(tare_real), SCOPE_SIZE = 512, SCOPE_DEPTH = 64 }; /* each tensor starts on a cache line */
 
 /* One kind of tensor: parameters (with gradients) or buffers (without). */
 typedef struct block {
@@ -24,6 +24,8 @@ struct tare_params {
     void **owned;
     int owned_count, owned_room;
     char scope[SCOPE_SIZE];
+    size_t scope_end[SCOPE_DEPTH]; /* how long it was before each push */
+    int scopes;
     bool frozen;
     tare_status status;
     char error[1024];
@@ -79,18 +81,19 @@ void *tare_params_fail(tare_params *ps, tare_status status, const char *format, 
 void tare_params_push(tare_params *ps, const char *scope) {
     if (!ps) { return; }
     size_t used = strlen(ps->scope);
+    if (ps->scopes < SCOPE_DEPTH) { ps->scope_end[ps->scopes] = used; }
     int wrote = snprintf(ps->scope + used, SCOPE_SIZE - used, "%s.", scope);
-    if (wrote < 0 || (size_t)wrote >= SCOPE_SIZE - used) {
+    if (wrote < 0 || (size_t)wrote >= SCOPE_SIZE - used || ps->scopes >= SCOPE_DEPTH) {
         ps->scope[used] = 0;
-        tare_params_fail(ps, TARE_EINVAL, "the name of scope \"%s\" is too long", scope);
+        tare_params_fail(ps, TARE_EINVAL, "scope \"%s\" is too long or too deep", scope);
     }
+    ps->scopes++; /* even then, so that the matching pop takes nothing else away */
 }
 
 void tare_params_pop(tare_params *ps) {
-    if (!ps) { return; }
-    size_t used = strlen(ps->scope);
-    if (used) { ps->scope[--used] = 0; }
-    while (used && ps->scope[used - 1] != '.') { ps->scope[--used] = 0; }
+    if (!ps || ps->scopes == 0) { return; }
+    ps->scopes--;
+    if (ps->scopes < SCOPE_DEPTH) { ps->scope[ps->scope_end[ps->scopes]] = 0; }
 }
 
 const char *tare_params_name(tare_params *ps, const char *name) {
