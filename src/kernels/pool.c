@@ -216,18 +216,20 @@ void TARE_K(avg_pool_back)(const tare__pool *p, int64_t planes, const tare_real 
 
 /* ---- the whole plane --------------------------------------------------------------------------------------------- */
 
+static inline tare_real sum_of(const tare_real *x, int64_t n) {
+    tare_real sum = 0;
+    TARE_SIMD_SUM(sum)
+    for (int64_t j = 0; j < n; j++) { sum += x[j]; }
+    return sum;
+}
+
 void TARE_K(plane_mean)(int64_t planes, int64_t size, const tare_real *x, tare_real *y) {
+    enum { BLOCK = 256 }; /* keeps the rounding error of large planes at that of a short sum */
+    double share = 1 / (double)size;
     for (int64_t plane = 0; plane < planes; plane++, x += size) {
-        /* Blocks keep the rounding error of large planes at that of a short sum. */
         double total = 0;
-        for (int64_t begin = 0; begin < size; begin += 256) {
-            int64_t end = at_most(begin + 256, size);
-            tare_real sum = 0;
-            TARE_SIMD_SUM(sum)
-            for (int64_t j = begin; j < end; j++) { sum += x[j]; }
-            total += (double)sum;
-        }
-        y[plane] = (tare_real)(total / (double)size);
+        for (int64_t j = 0; j < size; j += BLOCK) { total += (double)sum_of(x + j, at_most(size - j, BLOCK)); }
+        y[plane] = (tare_real)(total * share);
     }
 }
 

@@ -7,15 +7,15 @@
 static void softmax_rows(const tare_real *x, int64_t k, int64_t count, tare_real *y, bool log) {
     tare_real max[LANES], sum[LANES];
     rows_exp(x, k, count, log ? NULL : y, max, sum);
+    V_SIMD
+    for (int64_t l = 0; l < count; l++) { sum[l] = log ? log_of_sum(sum[l]) : 1 / sum[l]; }
     for (int64_t l = 0; l < count; l++, x += k, y += k) {
         if (log) {
-            tare_real log_sum = log_of_sum(sum[l]);
             TARE_SIMD
-            for (int64_t j = 0; j < k; j++) { y[j] = x[j] - max[l] - log_sum; }
+            for (int64_t j = 0; j < k; j++) { y[j] = x[j] - max[l] - sum[l]; }
         } else {
-            tare_real scale = 1 / sum[l];
             TARE_SIMD
-            for (int64_t j = 0; j < k; j++) { y[j] *= scale; }
+            for (int64_t j = 0; j < k; j++) { y[j] *= sum[l]; }
         }
     }
 }
