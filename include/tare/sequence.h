@@ -64,6 +64,94 @@ typedef struct tare_rotary_opt {
 } tare_rotary_opt;
 TARE_API tare_tensor *tare_rotary(tare_tape *t, tare_tensor *x, tare_rotary_opt opt);
 
+/* ---- layers ---------------------------------------------------------------------------------------------------------- */
+
+/* tare_sequence - what the layers of a model want to know of the batch at hand. It is the caller's: hand its address to the layers,
+ * and set it before each forward. Without one every sequence fills x, from position 0 on. */
+typedef struct tare_sequence {
+    const int32_t *lengths; /* [B]: steps of each sequence; NULL: all of x. They are copied where backward needs them */
+    int64_t offset;         /* position of x's first step */
+} tare_sequence;
+
+/* tare_layer_embedding - rows of "weight" [rows, width], which starts as normal(0, 1) as PyTorch's; x holds the row numbers, as
+ * whole numbers:  [...] -> [..., width]
+ *   errors  TARE_EINVAL: a number that is not whole or names no row
+ * tare_layer_embed - the same from integers; layer must be such a layer. */
+TARE_API tare_layer *tare_layer_embedding(tare_params *ps, const char *name, int64_t rows, int64_t width);
+TARE_API tare_tensor *tare_layer_embed(tare_layer *layer, tare_tape *tape, const int32_t *index, tare_shape shape);
+
+/* tare_layer_tied - y = x W^T with the weight [out, in] of another layer, usually the embedding: [..., in] -> [..., out]. Has no
+ * parameters of its own; gradients of both uses add up.
+ *   errors (sticky)  TARE_EINVAL: the other layer has no weight
+ *   source  Press & Wolf 2017, arXiv:1608.05859 */
+TARE_API tare_layer *tare_layer_tied(tare_params *ps, const char *name, tare_layer *other);
+
+/* tare_layer_positions - x + p: a vector for each position, added to x [B,T,width]
+ *   learned: "weight" [context, width], normal(0, 1);  sinusoidal: p[t, 2i] = sin(t / 10000^(2i/width)), p[t, 2i+1] the cosine
+ *   errors  TARE_ESHAPE: x not [B,T,width], or longer than the context;  (sticky)  TARE_EINVAL: sizes < 1
+ *   source  Vaswani et al. 2017, arXiv:1706.03762, section 3.5 */
+typedef struct tare_layer_positions_opt {
+    bool sinusoidal;
+    const tare_sequence *sequence; /* its offset is added to the positions */
+} tare_layer_positions_opt;
+TARE_API tare_layer *tare_layer_positions(tare_params *ps, const char *name, int64_t context, int64_t width,
+                                          tare_layer_positions_opt opt);
+
+/* tare_layer_feed_forward - linear2(act(linear1(x))), each position by itself: [..., width] -> [..., width]
+ *   act  "gelu" (NULL too), "gelu_tanh", "relu", "silu";  or gated, as tare_glu: "glu", "swiglu", "geglu", "reglu", "bilinear", where
+ *   linear1 makes values and gates, "linear1.weight" [2 hidden, width] having the values' rows first; with opt.split, gates come
+ *   from a layer of their own, "gate".
+ *   errors (sticky)  TARE_EINVAL: no such act (the message lists them), hidden < 0, split without gates
+ * tare_feed_forward_hidden - what hidden is unless given: 4 width; gated 2/3 of that, rounded up to a multiple of 8, so that the
+ * three matrices have as many weights as the two (Shazeer 2020, arXiv:2002.05202): 344 for 128. */
+typedef struct tare_layer_feed_forward_opt {
+    const char *act;
+    int64_t hidden; /* 0: tare_feed_forward_hidden */
+    double dropout; /* of what act returns */
+    bool no_bias, split;
+} tare_layer_feed_forward_opt;
+TARE_API tare_layer *tare_layer_feed_forward(tare_params *ps, const char *name, int64_t width,
+                                             tare_layer_feed_forward_opt opt);
+TARE_API int64_t tare_feed_forward_hidden(const char *act, int64_t width);
+
+/* tare_layer_attention - self-attention of several heads: [B,T,width] -> [B,T,width]. Parameters and their start as those of
+ * PyTorch's MultiheadAttention: "in_proj_weight" [3 width, width], "in_proj_bias", "out_proj.weight", "out_proj.bias".
+ *   errors (sticky)  TARE_EINVAL: heads do not divide width, dropout outside [0, 1), rotary with an odd number of features a head */
+typedef struct tare_layer_attention_opt {
+    int64_t heads; /* 0: 1 */
+    bool causal, no_bias;
+    bool rotary;                   /* turn queries and keys by their positions */
+    double rotary_base;            /* 0: 10000 */
+    double dropout;                /* of probabilities */
+    const tare_sequence *sequence; /* its lengths hide keys, its offset counts in rotary */
+} tare_layer_attention_opt;
+TARE_API tare_layer *tare_layer_attention(tare_params *ps, const char *name, int64_t width,
+                                          tare_layer_attention_opt opt);
+
+/* tare_layer_transformer - one block: [B,T,width] -> [B,T,width]
+ *   pre-norm   x + drop(attention(norm1(x))),  then  x + drop(feed_forward(norm2(x)))
+ *   post-norm  norm1(x + drop(attention(x))),  then  norm2(x + drop(feed_forward(x)))
+ *   Names as in PyTorch's TransformerEncoderLayer, so its weights load as they are: self_attn.*, linear1.*, linear2.*, norm1.*,
+ *   norm2.*. PyTorch's own defaults are post-norm, relu and hidden 2048; its dropout is dropout, attention_dropout and
+ *   hidden_dropout at once.
+ *   norm: any spec (tare_norm_layer). Each position is a sample: batch norm takes statistics over B * T, group norm those of one
+ *   position's groups. Batch norm sees what pads short sequences, and in a causal model what comes later: it is here to be compared.
+ *   Norms of weights in the spec go to all four linear maps.
+ *   errors (sticky)  those of its parts */
+typedef struct tare_layer_transformer_opt {
+    int64_t heads;    /* 0: 1 */
+    const char *norm; /* NULL: "ln" */
+    bool post_norm, causal, no_bias, rotary;
+    double rotary_base;
+    const char *act; /* and hidden, split: as tare_layer_feed_forward */
+    int64_t hidden;
+    bool split;
+    double dropout, attention_dropout, hidden_dropout;
+    const tare_sequence *sequence;
+} tare_layer_transformer_opt;
+TARE_API tare_layer *tare_layer_transformer(tare_params *ps, const char *name, int64_t width,
+                                            tare_layer_transformer_opt opt);
+
 #ifdef __cplusplus
 }
 #endif
