@@ -54,6 +54,9 @@ static void specs_in_canonical_form(void **state) {
         { "gn:groups=auto,eps=0.1", "gn:eps=0.1" },
         { "gn:4,eps=1.5e-07", "gn:4,eps=1.5e-07" },
         { "rms:eps=1e-6", "rms:eps=1e-06" },
+        { "dyt:alpha=0.5", "dyt" },
+        { "grn:eps=1e-3", "grn:eps=0.001" },
+        { "frn:tlu=no", "frn:tlu=no" },
         { "sn", "sn" },
         { "ws+gn:8", "ws+gn:8" },
         { "gn:8+ws", "ws+gn:8" },
@@ -74,7 +77,7 @@ static void specs_in_canonical_form(void **state) {
 static void wrong_specs(void **state) {
     (void)state;
     const char *cases[][2] = {
-        { "", "norm \"\" ends too soon: there is no such norm; known: none, bn, ln, in, gn, rms, sn, wn, ws" },
+        { "", "norm \"\" ends too soon: there is no such norm; known: none, bn, ln, in, gn, rms, dyt, grn, frn, sn, wn, ws" },
         { "bm", "norm \"bm\", character 1 (\"bm\"): there is no such norm" },
         { "gn:", "norm \"gn:\" ends too soon: groups must be a whole number in 1..1e+09, or auto" },
         { "gn:x", "character 4 (\"x\"): groups must be" },
@@ -146,7 +149,7 @@ static void every_kind_is_what_it_says(void **state) {
         tare_tape_free(tape);
         tare_params_free(ps);
     }
-    assert_int_equal(9, kinds);
+    assert_int_equal(12, kinds);
     assert_null(tare_norm_kind_at(-1));
     assert_null(tare_norm_kind_find("bm"));
     assert_null(tare_norm_kind_find(NULL));

@@ -95,6 +95,23 @@ typedef struct tare_rms_norm_opt {
 } tare_rms_norm_opt;
 TARE_API tare_tensor *tare_rms_norm(tare_tape *t, tare_tensor *x, tare_tensor *gamma, tare_rms_norm_opt opt);
 
+/* The norms below are made of the ops above and plain arithmetic; eps 0 stands for the default named. Each fails the tape with
+ * TARE_ESHAPE where x is not [N,C,...] or a vector is not [C]. */
+
+/* tare_dyt - y = gamma tanh(alpha x) + beta, every shape by broadcasting;  alpha [1];  gamma, beta may be NULL (1 and 0)
+ *   source  Zhu et al. 2025, arXiv:2503.10622 */
+TARE_API tare_tensor *tare_dyt(tare_tape *t, tare_tensor *x, tare_tensor *alpha, tare_tensor *gamma, tare_tensor *beta);
+
+/* tare_grn - y = gamma_c x n_nc + beta_c + x,  n_nc = |x_nc| / (mean over c of |x_nc| + eps),  |x_nc| = sqrt(sum of squares)
+ *   x [N,C,...];  gamma, beta [C] or NULL (1 and 0);  eps 0: 1e-6.   source  Woo et al. 2023, arXiv:2301.00808 */
+TARE_API tare_tensor *tare_grn(tare_tape *t, tare_tensor *x, tare_tensor *gamma, tare_tensor *beta, double eps);
+
+/* tare_frn - y = max(gamma_c x / sqrt(mean square of x_nc + eps) + beta_c, tau_c)
+ *   x [N,C,...];  gamma, beta [C] or NULL;  tau [C], or NULL for no maximum;  eps 0: 1e-6. Where a channel has one value, x over
+ *   its own size is little more than its sign.   source  Singh & Krishnan 2020, arXiv:1911.09737 */
+TARE_API tare_tensor *tare_frn(tare_tape *t, tare_tensor *x, tare_tensor *gamma, tare_tensor *beta, tare_tensor *tau,
+                               double eps);
+
 /* ---- layers: parameters "weight" (gamma, 1) and "bias" (beta, 0), without weight decay ------------------------------- */
 
 /* tare_layer_batch_norm - buffers "running_mean" (0), "running_var" (1) and "num_batches_tracked" (0, a scalar).
@@ -146,6 +163,29 @@ typedef struct tare_layer_rms_norm_opt {
 } tare_layer_rms_norm_opt;
 TARE_API tare_layer *tare_layer_rms_norm(tare_params *ps, const char *name, tare_shape features,
                                          tare_layer_rms_norm_opt opt);
+
+/* tare_layer_dyt - for samples of shape `features` ([C], [C,L], [C,H,W], or [C] where x is [N,T,C]): a scale and a shift for each
+ * channel, "weight" and "bias", and one "alpha" for all.   errors (sticky)  TARE_EINVAL: channels < 1 */
+typedef struct tare_layer_dyt_opt {
+    double alpha; /* to begin with; 0: 0.5 */
+    bool no_affine;
+} tare_layer_dyt_opt;
+TARE_API tare_layer *tare_layer_dyt(tare_params *ps, const char *name, tare_shape features, tare_layer_dyt_opt opt);
+
+/* tare_layer_grn - "weight" begins as 0 here, so that the layer begins as the identity
+ *   errors (sticky)  TARE_EINVAL: channels < 1, eps < 0 */
+typedef struct tare_layer_grn_opt {
+    double eps; /* 0: 1e-6 */
+} tare_layer_grn_opt;
+TARE_API tare_layer *tare_layer_grn(tare_params *ps, const char *name, int64_t channels, tare_layer_grn_opt opt);
+
+/* tare_layer_frn - with "tau" (0) beside "weight" and "bias": no ReLU should follow
+ *   errors (sticky)  TARE_EINVAL: channels < 1, eps < 0 */
+typedef struct tare_layer_frn_opt {
+    double eps;        /* 0: 1e-6 */
+    bool no_threshold; /* no tau */
+} tare_layer_frn_opt;
+TARE_API tare_layer *tare_layer_frn(tare_params *ps, const char *name, int64_t channels, tare_layer_frn_opt opt);
 
 /* ---- of weights ---------------------------------------------------------------------------------------------------- */
 
@@ -211,7 +251,7 @@ typedef struct tare_norm_kind {
     tare_status (*transform)(tare_layer *layer, const double *values);
 } tare_norm_kind;
 
-/* tare_norm_kind_at - the known norms, NULL after the last. tare_norm_kind_find - by name, or NULL. */
+/* tare_norm_kind_at - the known norms, those of open plugins last, NULL after them. tare_norm_kind_find - by name, or NULL. */
 TARE_API const tare_norm_kind *tare_norm_kind_at(int index);
 TARE_API const tare_norm_kind *tare_norm_kind_find(const char *name);
 
