@@ -64,6 +64,31 @@ typedef struct tare_rotary_opt {
 } tare_rotary_opt;
 TARE_API tare_tensor *tare_rotary(tare_tape *t, tare_tensor *x, tare_rotary_opt opt);
 
+/* ---- recurrent nets -------------------------------------------------------------------------------------------------- */
+
+/* tare_rnn - a recurrent net of one layer over whole sequences, with x_t' = W_ih x_t + b_ih and h_t' = W_hh h_(t-1) + b_hh:
+ *   TARE_RNN_TANH, TARE_RNN_RELU   h = act(x' + h')
+ *   TARE_GRU    r, z = sigmoid(x' + h'),  n = tanh(x_n' + r h_n'),  h = (1 - z) n + z h_(t-1)
+ *   TARE_LSTM   i, f, o = sigmoid(x' + h'),  g = tanh(x' + h'),  c = f c_(t-1) + i g,  h = o tanh(c)
+ *   x [T,B,in];  w_ih [G*H,in];  w_hh [G*H,H];  b_ih, b_hh [G*H] or NULL;  returns all h, [T,B,H]
+ *   gates in PyTorch's order: r, z, n (G 3) and i, f, g, o (G 4);  without w_ih, x is x' already, [T,B,G*H]
+ *   h0, c0 [B,H]: the states before the first step, NULL: zeros; c0 for TARE_LSTM alone
+ *   opt.lengths: steps of each sequence. Behind its end h is 0, and nothing flows back.
+ *   opt.h_last, opt.c_last: where the values of the states after the last step of each sequence go, [B,H]. No gradient comes back
+ *   through them; h_T itself is a slice of the result.
+ *   errors  TARE_ESHAPE: sizes;  TARE_EINVAL: a length outside 1..T, c0 or c_last without cells
+ *   source  Cho et al. 2014, arXiv:1406.1078 (in the form of cuDNN); Hochreiter & Schmidhuber 1997 with forget gates (Gers 2000) */
+typedef enum tare_rnn_kind { TARE_RNN_TANH, TARE_RNN_RELU, TARE_GRU, TARE_LSTM } tare_rnn_kind;
+typedef struct tare_rnn_weights {
+    tare_tensor *w_ih, *w_hh, *b_ih, *b_hh;
+} tare_rnn_weights;
+typedef struct tare_rnn_opt {
+    const int32_t *lengths; /* [B]; NULL: T each (copied) */
+    tare_real *h_last, *c_last;
+} tare_rnn_opt;
+TARE_API tare_tensor *tare_rnn(tare_tape *t, tare_rnn_kind kind, tare_tensor *x, tare_rnn_weights w, tare_tensor *h0,
+                               tare_tensor *c0, tare_rnn_opt opt);
+
 /* ---- layers ---------------------------------------------------------------------------------------------------------- */
 
 /* tare_sequence - what the layers of a model want to know of the batch at hand. It is the caller's: hand its address to the layers,

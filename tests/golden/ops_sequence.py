@@ -105,3 +105,58 @@ op("rotary", "interleaved", lambda x: turned(x, interleaved=True), normal(2, 5, 
 op("rotary", "offset", lambda x: turned(x, base=500.0, offset=1000), normal(3, 4))
 op("rotary", "packed", turned_packed(2), normal(2, 4, 24))
 op("rotary", "packed_interleaved", turned_packed(1, interleaved=True), normal(1, 3, 18))
+
+
+# ---- recurrent nets ----------------------------------------------------------------------------------------------------
+def whole(kind, x, w_hh, w_ih, b_ih, b_hh, h0, c0):
+    """All h of sequences of one length, by PyTorch's own nets."""
+    weights = [w_ih if w_ih is not None else torch.eye(w_hh.shape[0], dtype=x.dtype), w_hh]
+    biased = b_ih is not None
+    weights += [b_ih, b_hh] if biased else []
+    zeros = torch.zeros(1, x.shape[1], w_hh.shape[1], dtype=x.dtype)
+    h = h0[None] if h0 is not None else zeros
+    if kind == "lstm":
+        h = (h, c0[None] if c0 is not None else zeros)
+    net = {"lstm": torch._VF.lstm, "gru": torch._VF.gru, "tanh": torch._VF.rnn_tanh, "relu": torch._VF.rnn_relu}[kind]
+    return net(x, h, weights, biased, 1, 0.0, True, False, False)[0]
+
+
+def recurrent(kind, lengths=None):
+    def run(x, w_hh, w_ih, b_ih, b_hh, h0, c0):
+        if lengths is None:
+            return whole(kind, x, w_hh, w_ih, b_ih, b_hh, h0, c0)
+        rows = []
+        for b, n in enumerate(lengths):
+            states = [s if s is None else s[b : b + 1] for s in (h0, c0)]
+            y = whole(kind, x[:n, b : b + 1], w_hh, w_ih, b_ih, b_hh, *states)
+            rows.append(F.pad(y, (0, 0, 0, 0, 0, x.shape[0] - n)))
+        return torch.cat(rows, 1)
+
+    return run
+
+
+def net(t, b, i, h, g, w_ih=True, biased=True, h0=True, c0=True):
+    return (
+        normal(t, b, i),
+        normal(g * h, h, std=0.5),
+        normal(g * h, i, std=0.5) if w_ih else None,
+        *((normal(g * h), normal(g * h)) if biased else (None, None)),
+        normal(b, h) if h0 else None,
+        normal(b, h) if c0 else None,
+    )
+
+
+SHORT = [2, 5, 3]
+op("rnn", "tanh", recurrent("tanh"), *net(4, 3, 2, 5, 1, c0=False))
+op("rnn", "relu", recurrent("relu"), *net(3, 2, 4, 3, 1, h0=False, c0=False))
+op("rnn", "tanh_lengths", recurrent("tanh", SHORT), *net(5, 3, 2, 4, 1, c0=False))
+op("rnn", "gru", recurrent("gru"), *net(4, 3, 2, 5, 3, c0=False))
+op("rnn", "gru_plain", recurrent("gru"), *net(3, 2, 3, 4, 3, biased=False, h0=False, c0=False))
+op("rnn", "gru_lengths", recurrent("gru", SHORT), *net(5, 3, 2, 4, 3, c0=False))
+op("rnn", "gru_summed", recurrent("gru"), *net(3, 2, 12, 4, 3, w_ih=False, c0=False))
+op("rnn", "lstm", recurrent("lstm"), *net(4, 3, 2, 5, 4))
+op("rnn", "lstm_plain", recurrent("lstm"), *net(3, 2, 3, 4, 4, biased=False, h0=False, c0=False))
+op("rnn", "lstm_lengths", recurrent("lstm", SHORT), *net(5, 3, 2, 4, 4))
+op("rnn", "lstm_summed", recurrent("lstm"), *net(3, 2, 16, 4, 4, w_ih=False, biased=False, h0=False, c0=False))
+op("rnn", "lstm_wide", recurrent("lstm"), *net(2, 19, 3, 17, 4, c0=False))
+op("rnn", "lstm_one_step", recurrent("lstm"), *net(1, 2, 3, 4, 4))
