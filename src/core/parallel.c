@@ -1,78 +1,200 @@
-/* parallel.c - the one way work is spread over cores: chunks fixed by shape, taken by the threads of one OpenMP team. */
+/* parallel.c - the one way work is spread over cores: chunks fixed by shape, taken by a small pool of threads.
+ *
+ * Each thread has its share of the chunks and helps the others when done. Whoever calls works too, and waits for chunks, not
+ * for threads: one that was busy elsewhere and took nothing is not missed, so a loaded machine slows a step down little
+ * (an OpenMP team must meet at a barrier; measured here under a load of 12, that cost a factor of 30). */
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
+#define HAVE_THREADS 1
+#endif
+
 #include <tare/core.h>
 
 #include <stdatomic.h>
-
-#ifdef _OPENMP
-#include <omp.h>
-#endif
+#include <stdlib.h>
 
 enum { MAX_THREADS = 256 };
 
-#ifdef _OPENMP
+static int cores(void) {
+#ifdef HAVE_THREADS
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n < 1 ? 1 : n > MAX_THREADS ? MAX_THREADS : (int)n;
+#else
+    return 1;
+#endif
+}
 
-/* 0: not chosen yet, so OpenMP's own default (OMP_NUM_THREADS, or all cores) holds. */
+/* 0: not chosen, so OMP_NUM_THREADS holds, or all cores. */
 static atomic_int threads_wanted;
 
 void tare_threads_set(int threads) {
-    if (threads < 0) { threads = 0; }
-    atomic_store(&threads_wanted, threads > MAX_THREADS ? MAX_THREADS : threads);
+    atomic_store(&threads_wanted, threads < 0 ? 0 : threads > MAX_THREADS ? MAX_THREADS : threads);
+}
+
+static int default_threads(void) {
+    const char *text = getenv("OMP_NUM_THREADS");
+    long threads = text ? strtol(text, NULL, 10) : 0;
+    return threads < 1 ? cores() : threads > MAX_THREADS ? MAX_THREADS : (int)threads;
 }
 
 int tare_threads(void) {
-    int threads = atomic_load(&threads_wanted);
-    if (threads == 0) { threads = omp_get_max_threads(); }
-    return threads > MAX_THREADS ? MAX_THREADS : threads;
+    static atomic_int fallback;
+    int threads = atomic_load_explicit(&threads_wanted, memory_order_relaxed);
+    if (threads > 0) { return threads; }
+    threads = atomic_load_explicit(&fallback, memory_order_relaxed);
+    if (threads == 0) { atomic_store(&fallback, threads = default_threads()); }
+    return threads;
 }
 
-/* The chunks of one thread, on a cache line of their own; a thread that is done helps the others. */
+#ifdef HAVE_THREADS
+
+enum {
+    SPINS = 4000,          /* about 100 us: longer than the gap between two ops, shorter than anybody minds */
+    STACK_BYTES = 8 << 20, /* kernels keep packed panels on the stack */
+    NEXT_BITS = 32,        /* a ticket: the job's number, then the next chunk of a share */
+};
+
+#define NEXT_MASK (((uint64_t)1 << NEXT_BITS) - 1)
+
 typedef struct share {
-    _Alignas(64) atomic_llong next;
-    int64_t end;
+    _Alignas(64) _Atomic uint64_t ticket;
 } share;
 
-typedef struct job {
-    share *shares;
-    int count;
-    int64_t n, grain;
-    tare_range_fn fn;
-    void *context;
-} job;
+/* The process's threads, as its memory is the process's: made on first use, kept until it ends. */
+static struct {
+    share shares[MAX_THREADS];
+    /* the job at hand; number is what sleepers and spinners watch */
+    _Alignas(64) _Atomic uint32_t number;
+    _Atomic(tare_range_fn) fn;
+    _Atomic(void *) context;
+    _Atomic int64_t n, grain, chunks;
+    atomic_int threads;
+    _Alignas(64) _Atomic int64_t unfinished; /* chunks */
+    atomic_bool busy;
+    atomic_int sleeping;
+    int workers; /* touched by whoever holds busy */
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+} pool = { .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER };
 
-static void work(const job *all, int self) {
-    for (int i = 0; i < all->count; i++) {
-        share *from = &all->shares[(self + i) % all->count];
-        for (;;) {
-            int64_t chunk = atomic_fetch_add_explicit(&from->next, 1, memory_order_relaxed);
-            if (chunk >= from->end) { break; }
-            int64_t begin = chunk * all->grain;
-            int64_t end = all->n - begin > all->grain ? begin + all->grain : all->n;
-            all->fn(all->context, begin, end);
+static _Thread_local bool inside; /* a chunk: what it starts runs inline */
+
+static void relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#endif
+}
+
+/* Do what is left of job `number`, one's own share first. A worker that comes late may find fields of the next job here;
+ * then the tickets bear that job's number and it takes nothing: they are spoilt before, and made out after, the rest. */
+static void work(uint32_t number, int self) {
+    tare_range_fn fn = atomic_load(&pool.fn);
+    void *context = atomic_load(&pool.context);
+    int64_t n = atomic_load(&pool.n), grain = atomic_load(&pool.grain), chunks = atomic_load(&pool.chunks);
+    int threads = atomic_load(&pool.threads);
+    if (self >= threads) { return; }
+    for (int i = 0; i < threads; i++) {
+        int s = (self + i) % threads;
+        uint64_t end = (uint64_t)(chunks * (s + 1) / threads);
+        uint64_t ticket = atomic_load(&pool.shares[s].ticket);
+        while (ticket >> NEXT_BITS == number && (ticket & NEXT_MASK) < end) {
+            if (!atomic_compare_exchange_weak(&pool.shares[s].ticket, &ticket, ticket + 1)) { continue; }
+            int64_t begin = (int64_t)(ticket & NEXT_MASK) * grain;
+            fn(context, begin, n - begin > grain ? begin + grain : n);
+            atomic_fetch_sub(&pool.unfinished, 1);
+            ticket = atomic_load(&pool.shares[s].ticket);
         }
     }
 }
 
-static void run_parallel(int64_t n, int64_t grain, int64_t chunks, int threads, tare_range_fn fn, void *context) {
-    share shares[MAX_THREADS];
-    for (int t = 0; t < threads; t++) {
-        atomic_init(&shares[t].next, chunks * t / threads);
-        shares[t].end = chunks * (t + 1) / threads;
+static void wait_for_job(uint32_t seen) {
+    int spins = tare_threads() > cores() ? 0 : SPINS;
+    for (int i = 0; i < spins; i++) {
+        if (atomic_load_explicit(&pool.number, memory_order_relaxed) != seen) { return; }
+        relax();
     }
-    const job all = { shares, threads, n, grain, fn, context };
-    /* OpenMP may give fewer threads than asked for; the shares left over are then taken by those that came. */
-#pragma omp parallel num_threads(threads)
-    work(&all, omp_get_thread_num());
+    pthread_mutex_lock(&pool.lock);
+    atomic_fetch_add(&pool.sleeping, 1);
+    while (atomic_load(&pool.number) == seen) { pthread_cond_wait(&pool.wake, &pool.lock); }
+    atomic_fetch_sub(&pool.sleeping, 1);
+    pthread_mutex_unlock(&pool.lock);
 }
 
-static bool inside_parallel(void) { return omp_in_parallel() != 0; }
+static void *worker(void *self_address) {
+    int self = (int)(intptr_t)self_address;
+    uint32_t seen = 0;
+    inside = true;
+    for (;;) {
+        wait_for_job(seen);
+        seen = atomic_load(&pool.number);
+        work(seen, self);
+    }
+    return NULL;
+}
+
+/* Fewer than wanted is no error: those that are there do the work. */
+static void hire(int workers) {
+    pthread_attr_t attributes;
+    if (pool.workers >= workers || pthread_attr_init(&attributes) != 0) { return; }
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    while (pool.workers < workers) {
+        pthread_t thread;
+        if (pthread_create(&thread, &attributes, worker, (void *)(intptr_t)(pool.workers + 1)) != 0) { break; }
+        pool.workers++;
+    }
+    pthread_attr_destroy(&attributes);
+}
+
+static void post(int64_t n, int64_t grain, int64_t chunks, int threads, tare_range_fn fn, void *context) {
+    uint32_t number = atomic_load(&pool.number) + 1;
+    for (int s = 0; s < threads; s++) {
+        atomic_store(&pool.shares[s].ticket, (uint64_t)number << NEXT_BITS | NEXT_MASK); /* nothing to take yet */
+    }
+    atomic_store(&pool.fn, fn);
+    atomic_store(&pool.context, context);
+    atomic_store(&pool.n, n);
+    atomic_store(&pool.grain, grain);
+    atomic_store(&pool.chunks, chunks);
+    atomic_store(&pool.threads, threads);
+    atomic_store(&pool.unfinished, chunks);
+    for (int s = 0; s < threads; s++) {
+        atomic_store(&pool.shares[s].ticket, (uint64_t)number << NEXT_BITS | (uint64_t)(chunks * s / threads));
+    }
+    atomic_store(&pool.number, number);
+    if (atomic_load(&pool.sleeping) > 0) {
+        pthread_mutex_lock(&pool.lock);
+        pthread_cond_broadcast(&pool.wake);
+        pthread_mutex_unlock(&pool.lock);
+    }
+}
+
+/* False where the pool is taken: by a chunk that calls us, or by another thread of the program. */
+static bool run_parallel(int64_t n, int64_t grain, int64_t chunks, int threads, tare_range_fn fn, void *context) {
+    if (inside || chunks >= INT32_MAX || atomic_exchange(&pool.busy, true)) { return false; }
+    hire(threads - 1);
+    post(n, grain, chunks, threads, fn, context);
+    inside = true;
+    work(atomic_load(&pool.number), 0);
+    inside = false;
+    for (int i = 0; atomic_load(&pool.unfinished) > 0; i++) {
+        if (i < SPINS) {
+            relax();
+        } else {
+            sched_yield(); /* whoever has the last chunk may be waiting for this core */
+        }
+    }
+    atomic_store(&pool.busy, false);
+    return true;
+}
 
 #else
 
-void tare_threads_set(int threads) { (void)threads; }
-int tare_threads(void) { return 1; }
-static bool inside_parallel(void) { return true; }
-static void run_parallel(int64_t n, int64_t grain, int64_t chunks, int threads, tare_range_fn fn, void *context) {
+static bool run_parallel(int64_t n, int64_t grain, int64_t chunks, int threads, tare_range_fn fn, void *context) {
     (void)n, (void)grain, (void)chunks, (void)threads, (void)fn, (void)context;
+    return false;
 }
 
 #endif
@@ -81,10 +203,8 @@ void tare_parallel_for(int64_t n, int64_t grain, tare_range_fn fn, void *context
     if (n <= 0) { return; }
     if (grain < 1) { grain = 1; }
     int64_t chunks = (n - 1) / grain + 1;
-    int64_t threads = chunks < tare_threads() ? chunks : tare_threads();
-    if (threads > 1 && !inside_parallel()) {
-        run_parallel(n, grain, chunks, (int)threads, fn, context);
-        return;
-    }
+    int threads = tare_threads();
+    if (chunks < threads) { threads = (int)chunks; }
+    if (threads > 1 && run_parallel(n, grain, chunks, threads, fn, context)) { return; }
     for (int64_t begin = 0; begin < n; begin += grain) { fn(context, begin, n - begin > grain ? begin + grain : n); }
 }
