@@ -27,6 +27,9 @@ static void *grow(void *memory, size_t old, size_t size) {
 #define STB_IMAGE_IMPLEMENTATION
 #if defined(__GNUC__)
 #pragma GCC diagnostic ignored "-Wunused-function" /* what we do not call of it; reported at the end of the file */
+#if !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized" /* fields that a stream from memory does not use */
+#endif
 #endif
 #include <stb/stb_image.h>
 
