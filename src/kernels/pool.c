@@ -64,7 +64,7 @@ POOL_INLINE void max_lanes(const tare__pool *p, const tare_real *x, int64_t i, i
     for (int64_t r = in.r0; r < in.r1; r++) {
         for (int64_t c = in.c0; c < in.c1; c++) {
             reals v = LOAD_STRIDED(x + r * p->w + c, stride);
-            masks better = (v > best) | (v != v), here = lane + (lane_int)(r * p->w + c);
+            masks better = (v > best) | IS_NAN(v), here = lane + (lane_int)(r * p->w + c);
             best = SELECT(better, v, best);
             where = (better & here) | (~better & where);
         }

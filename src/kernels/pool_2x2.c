@@ -14,9 +14,9 @@
 POOL_INLINE void max_block(const tare_real *top, const tare_real *bottom, tare_real *y, uint8_t *index) {
     reals a = LOAD(top), b = LOAD(top + LANES), c = LOAD(bottom), d = LOAD(bottom + LANES);
     reals a0 = EVEN(a, b), a1 = ODD(a, b), b0 = EVEN(c, d), b1 = ODD(c, d);
-    masks right_a = (a1 > a0) | (a1 != a1), right_b = (b1 > b0) | (b1 != b1);
+    masks right_a = (a1 > a0) | IS_NAN(a1), right_b = (b1 > b0) | IS_NAN(b1);
     reals best_a = SELECT(right_a, a1, a0), best_b = SELECT(right_b, b1, b0);
-    masks below = (best_b > best_a) | (best_b != best_b);
+    masks below = (best_b > best_a) | IS_NAN(best_b);
     STORE(y) = SELECT(below, best_b, best_a);
     if (index) {
         masks where = (below & (2 - right_b)) | (~below & -right_a);

@@ -31,6 +31,7 @@ typedef uint8_t bytes __attribute__((vector_size(LANES), aligned(1), may_alias))
 #define ODD(a, b)          __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15)
 #define FIRST(a, b)        __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
 #define LAST(a, b)         __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+#define IS_NAN(v)          ((v) != (v))
 #define SELECT(mask, a, b) ((reals)(((masks)(a) & (mask)) | ((masks)(b) & ~(mask))))
 /* LANES values, `stride` (1 or 2) apart, reading no further than the last of them. */
 #define LOAD_STRIDED(p, stride)                                                                                        \

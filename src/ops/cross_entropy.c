@@ -79,16 +79,20 @@ typedef struct job {
     bool add;
 } job;
 
-/* What forward and backward both need; saved holds e, inverse and target, one after the other. */
-static job job_of(const tare_node *n, const int32_t *target) {
+/* Saved holds e, inverse and target, one after the other. */
+static int32_t *saved_target(const job *w) { return (int32_t *)(void *)(w->c.inverse + w->rows); }
+
+/* What forward and backward both need. */
+static job job_of(const tare_node *n) {
     const cross_entropy_attr *attr = n->attr;
     tare__around a = tare__around_dim(n->in[0]->shape, 1);
     job w = { .rows = a.outer * a.inner, .grain = grain(a.size) };
-    w.c = (tare__cross_entropy){ .k = a.size, .inner = a.inner, .target = target, .ignore = ignored(attr) };
+    w.c = (tare__cross_entropy){ .k = a.size, .inner = a.inner, .target = attr->target, .ignore = ignored(attr) };
     w.c.smoothing = (tare_real)attr->opt.label_smoothing;
     if (n->saved) {
         w.c.e = n->saved;
         w.c.inverse = w.c.e + n->in[0]->numel;
+        w.c.target = saved_target(&w);
     }
     return w;
 }
@@ -109,10 +113,10 @@ static void sum_rows(void *context, int64_t begin, int64_t end) {
 
 static void forward(tare_node *n) {
     const cross_entropy_attr *attr = n->attr;
-    job w = job_of(n, attr->target);
+    job w = job_of(n);
     w.c.x = n->in[0]->data;
     w.partial = n->scratch;
-    if (n->saved) { memcpy(w.c.inverse + w.rows, attr->target, (size_t)w.rows * sizeof(int32_t)); }
+    if (n->saved) { memcpy(saved_target(&w), attr->target, (size_t)w.rows * sizeof(int32_t)); }
     tare_parallel_for(w.rows, w.grain, sum_rows, &w);
     double total = 0;
     for (int64_t chunk = 0; chunk * w.grain < w.rows; chunk++) { total += w.partial[chunk]; }
@@ -125,8 +129,7 @@ static void backward_rows(void *context, int64_t begin, int64_t end) {
 }
 
 static void backward(tare_node *n) {
-    job w = job_of(n, NULL);
-    w.c.target = (const int32_t *)(const void *)(w.c.inverse + w.rows);
+    job w = job_of(n);
     w.dx = tare_grad(n, 0);
     if (!w.dx) { return; }
     w.add = tare_grad_add(n, 0);
