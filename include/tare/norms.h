@@ -130,6 +130,20 @@ typedef struct tare_layer_batch_norm_opt {
 TARE_API tare_layer *tare_layer_batch_norm(tare_params *ps, const char *name, int64_t channels,
                                            tare_layer_batch_norm_opt opt);
 
+/* tare_recalibrate_begin - from now on every batch norm in `model` that keeps running statistics normalises with the batch's,
+ * whatever the tape and tare_params_freeze say, and its running statistics become the plain average of the sets of samples seen
+ * since. So: begin, run the model forward over batches (no optimizer; an evaluation tape keeps dropout out of it), end.
+ *   errors  TARE_EINVAL: there is no such batch norm
+ * tare_recalibrate_end - back to normal.   errors  TARE_EINVAL: one of them saw no batch; its statistics are what they were
+ *   source  Wu & Johnson 2021, arXiv:2105.07576 ("precise batch norm") */
+TARE_API tare_status tare_recalibrate_begin(tare_layer *model);
+TARE_API tare_status tare_recalibrate_end(tare_layer *model);
+
+/* tare_batch_statistics - on: those batch norms normalise with the batch's statistics on evaluation tapes too, and leave the
+ * running ones alone; off: back to normal. Accuracy both ways side by side tells whether the running statistics fit.
+ * Returns how many there are: 0 means that it changes nothing. */
+TARE_API int tare_batch_statistics(tare_layer *model, bool on);
+
 /* tare_layer_layer_norm - over the dimensions `features`, the last ones of x; opt.channels: features is [C], at each position */
 typedef struct tare_layer_layer_norm_opt {
     double eps;

@@ -4,11 +4,16 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+/* Whose statistics: as the tape says; the batch's, leaving the running ones; the batch's, averaging them anew. */
+typedef enum stat_source { AS_TAPE, BATCH, RECALIBRATE } stat_source;
+
 typedef struct batch_norm {
     tare_layer base;
     tare_tensor *gamma, *beta;      /* NULL: 1 and 0 */
     tare_tensor *mean, *var, *seen; /* running statistics, or NULL */
     tare_layer_batch_norm_opt opt;
+    stat_source source;
+    int64_t sets; /* of samples since recalibration began */
 } batch_norm;
 
 /* How many sets of samples one call takes statistics of. */
@@ -17,19 +22,32 @@ static int64_t sets_of(const batch_norm *bn, const tare_tensor *x) {
     return each > 0 && each < n ? (n + each - 1) / each : 1;
 }
 
+static tare_tensor *run(const batch_norm *bn, tare_tape *tape, tare_tensor *x, bool update) {
+    const tare_layer_batch_norm_opt *opt = &bn->opt;
+    bool anew = bn->source == RECALIBRATE;
+    return tare_batch_norm(tape, x, bn->gamma, bn->beta, bn->mean, bn->var,
+                           (tare_batch_norm_opt){ .eps = opt->eps,
+                                                  .stat_update = opt->stat_update,
+                                                  .sub_batch = opt->sub_batch,
+                                                  .cumulative = opt->cumulative || anew,
+                                                  .seen = anew       ? bn->sets
+                                                          : bn->seen ? (int64_t)bn->seen->data[0]
+                                                                     : 0,
+                                                  .keep_stats = !update,
+                                                  .use_stats = opt->frozen });
+}
+
 static tare_tensor *forward(tare_layer *self, tare_tape *tape, tare_tensor *x) {
     batch_norm *bn = (batch_norm *)self;
-    const tare_layer_batch_norm_opt *opt = &bn->opt;
-    bool update = bn->seen && !opt->frozen && tare_tape_training(tape) && !tare_params_frozen(self->params);
-    tare_tensor *y = tare_batch_norm(tape, x, bn->gamma, bn->beta, bn->mean, bn->var,
-                                     (tare_batch_norm_opt){ .eps = opt->eps,
-                                                            .stat_update = opt->stat_update,
-                                                            .sub_batch = opt->sub_batch,
-                                                            .cumulative = opt->cumulative,
-                                                            .seen = bn->seen ? (int64_t)bn->seen->data[0] : 0,
-                                                            .keep_stats = !update,
-                                                            .use_stats = opt->frozen });
-    if (y && update) { bn->seen->data[0] += (tare_real)sets_of(bn, x); }
+    bool training = tare_tape_training(tape);
+    bool update = bn->source == RECALIBRATE || (bn->source == AS_TAPE && bn->seen && !bn->opt.frozen && training &&
+                                                !tare_params_frozen(self->params));
+    if (bn->source != AS_TAPE) { tare_tape_training_set(tape, true); }
+    tare_tensor *y = run(bn, tape, x, update);
+    tare_tape_training_set(tape, training);
+    if (!y || !update) { return y; }
+    bn->sets += sets_of(bn, x);
+    bn->seen->data[0] = bn->source == RECALIBRATE ? (tare_real)bn->sets : bn->seen->data[0] + (tare_real)sets_of(bn, x);
     return y;
 }
 
@@ -91,4 +109,53 @@ tare_layer *tare_layer_batch_norm(tare_params *ps, const char *name, int64_t cha
     }
     tare_params_pop(ps);
     return tare_params_status(ps) ? NULL : &bn->base;
+}
+
+/* ---- statistics on request --------------------------------------------------------------------------------------- */
+
+/* How many batch norms there are at `layer` and below that have running statistics to change; each is put to `source`. A layer
+ * met twice is counted twice, which nobody minds. */
+static int set_source(tare_layer *layer, stat_source source) {
+    int n = 0;
+    if (layer->cls == &batch_norm_class) {
+        batch_norm *bn = (batch_norm *)layer;
+        if (bn->seen && !bn->opt.frozen) {
+            bn->source = source;
+            bn->sets = 0;
+            n = 1;
+        }
+    }
+    for (int i = 0; i < layer->n_children; i++) { n += set_source(layer->children[i], source); }
+    return n;
+}
+
+int tare_batch_statistics(tare_layer *model, bool on) { return model ? set_source(model, on ? BATCH : AS_TAPE) : 0; }
+
+tare_status tare_recalibrate_begin(tare_layer *model) {
+    if (!model) { return tare_fail(TARE_EINVAL, "recalibrate: the model is NULL"); }
+    if (set_source(model, RECALIBRATE) > 0) { return TARE_OK; }
+    return tare_fail(TARE_EINVAL, "recalibrate: \"%s\" has no batch norm whose running statistics may change",
+                     model->name);
+}
+
+/* The first batch norm that no batch went through, or NULL. */
+static const tare_layer *unfed(const tare_layer *layer) {
+    if (layer->cls == &batch_norm_class) {
+        const batch_norm *bn = (const batch_norm *)layer;
+        if (bn->source == RECALIBRATE && bn->sets == 0) { return layer; }
+    }
+    for (int i = 0; i < layer->n_children; i++) {
+        const tare_layer *found = unfed(layer->children[i]);
+        if (found) { return found; }
+    }
+    return NULL;
+}
+
+tare_status tare_recalibrate_end(tare_layer *model) {
+    if (!model) { return tare_fail(TARE_EINVAL, "recalibrate: the model is NULL"); }
+    const tare_layer *hungry = unfed(model);
+    set_source(model, AS_TAPE);
+    if (!hungry) { return TARE_OK; }
+    return tare_fail(TARE_EINVAL, "recalibrate: no batch went through \"%s\", whose statistics stay as they were",
+                     hungry->name);
 }
