@@ -58,6 +58,8 @@ static void specs_in_canonical_form(void **state) {
         { "grn:eps=1e-3", "grn:eps=0.001" },
         { "frn:tlu=no", "frn:tlu=no" },
         { "sn", "sn" },
+        { "sn:mode=conv,size=28,iterations=2", "sn:iterations=2,mode=conv,size=28" },
+        { "sn:mode=kernel,size=16", "sn" },
         { "ws+gn:8", "ws+gn:8" },
         { "gn:8+ws", "ws+gn:8" },
         { "none+sn:iterations=2", "sn:iterations=2" },

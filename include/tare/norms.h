@@ -209,11 +209,15 @@ TARE_API tare_layer *tare_layer_frn(tare_params *ps, const char *name, int64_t c
 
 /* tare_spectral_norm - w / sigma, sigma the largest singular value of w as a matrix [outputs, rest]
  *   Power iteration, in training alone and not while the tare_params are frozen; its vectors are the buffers "weight_u" and
- *   "weight_v", warm from the start. They are constants for the gradient. For a convolution this is not the norm of the operator,
- *   only near it.   source  Miyato et al. 2018, arXiv:1802.05957 */
+ *   "weight_v", warm from the start. They are constants for the gradient. Of a convolution this is not the norm of the operator,
+ *   only near it; with opt.height and width it is: sigma is the most that a conv2d layer lengthens any image of that size, and the
+ *   vectors are images. It costs a convolution and its backward each iteration, and grows with the image, little beyond 16 x 16.
+ *   errors (sticky)  also TARE_ESHAPE: the kernel is larger than the padded image
+ *   source  Miyato et al. 2018, arXiv:1802.05957; of the operator: Gouk et al. 2021, arXiv:1804.04368 */
 typedef struct tare_spectral_norm_opt {
     int iterations; /* per forward; 0: 1 */
     double eps;     /* lengths below it do not divide; 0: 1e-12 */
+    int64_t height, width; /* of the convolution itself, on such images; 0: of the weight as a matrix, as every layer's is */
 } tare_spectral_norm_opt;
 TARE_API tare_status tare_spectral_norm(tare_layer *layer, tare_spectral_norm_opt opt);
 

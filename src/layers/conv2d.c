@@ -1,5 +1,5 @@
 /* conv2d.c - convolution as a layer. */
-#include <tare/layers.h>
+#include "conv2d.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -33,6 +33,10 @@ static void describe(const tare_layer *self, char *text, size_t size) {
 }
 
 static const tare_layer_class conv2d_class = { .name = "conv2d", .forward = forward, .describe = describe };
+
+const tare_conv2d_opt *tare__conv2d_opt_of(const tare_layer *layer) {
+    return layer->cls == &conv2d_class ? &((const conv2d *)layer)->opt : NULL;
+}
 
 tare_layer *tare_layer_conv2d(tare_params *ps, const char *name, int64_t in, int64_t out, int kernel,
                               tare_layer_conv2d_opt opt) {

@@ -177,11 +177,20 @@ const tare_norm_kind tare__norm_rms = {
 
 /* ---- of weights -------------------------------------------------------------------------------------------------- */
 
-enum { SN_ITERATIONS, SN_EPS };
+enum { SN_ITERATIONS, SN_EPS, SN_MODE, SN_SIZE, SN_USUAL_SIZE = 16 };
 
 static tare_status do_sn(tare_layer *layer, const double *values) {
-    return tare_spectral_norm(
-        layer, (tare_spectral_norm_opt){ .iterations = (int)values[SN_ITERATIONS], .eps = values[SN_EPS] });
+    bool conv = values[SN_MODE] != 0;
+    int64_t size = (int64_t)values[SN_SIZE];
+    if (!conv && size != SN_USUAL_SIZE && layer) {
+        tare_params_fail(layer->params, TARE_EINVAL, "spectral norm of \"%s\": size=%" PRId64 " goes with mode=conv",
+                         layer->name, size);
+        return TARE_EINVAL;
+    }
+    return tare_spectral_norm(layer, (tare_spectral_norm_opt){ .iterations = (int)values[SN_ITERATIONS],
+                                                               .eps = values[SN_EPS],
+                                                               .height = conv ? size : 0,
+                                                               .width = conv ? size : 0 });
 }
 
 const tare_norm_kind tare__norm_sn = {
@@ -196,7 +205,18 @@ const tare_norm_kind tare__norm_sn = {
                    .hi = 1000,
                    .integer = true,
                    .help = "of the power method, each step" },
-                 { .key = "eps", .initial = 1e-12, .lo = 1e-20, .hi = 1, .help = "lengths below it do not divide" } },
+                 { .key = "eps", .initial = 1e-12, .lo = 1e-20, .hi = 1, .help = "lengths below it do not divide" },
+                 { .key = "mode",
+                   .initial = 0,
+                   .lo = 1,
+                   .words = "kernel|conv",
+                   .help = "of the kernel as a matrix, or of the convolution itself" },
+                 { .key = "size",
+                   .initial = SN_USUAL_SIZE,
+                   .lo = 1,
+                   .hi = 4096,
+                   .integer = true,
+                   .help = "mode=conv: height and width of the images" } },
     .transform = do_sn,
 };
 

@@ -1,14 +1,22 @@
 /* spectral_norm.c - a weight divided by its largest singular value, which power iteration follows from step to step.
  *
  * Miyato et al. 2018, arXiv:1802.05957. With u and v taken as constants sigma = u' W v, so the gradient through 1 / sigma comes
- * from ordinary ops; u v' is copied onto the tape, so that two forwards before one backward each keep their own. */
+ * from ordinary ops; u v' is copied onto the tape, so that two forwards before one backward each keep their own.
+ *
+ * Of a convolution W may also be the operator on images of a given size: W v is the convolution of an image and W'u what its
+ * backward does. */
+#include "conv2d.h"
+
 #include <tare/norms.h>
 
+#include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 typedef struct spectral_norm {
     tare_weight_transform base;
-    tare_tensor *u, *v; /* singular vectors: [rows], [cols] */
+    tare_tensor *u, *v;          /* singular vectors: [rows], [cols], or images [1,K,H',W'], [1,C,H,W] */
+    const tare_conv2d_opt *conv; /* not NULL: of the convolution itself */
     int iterations;
     double eps;
 } spectral_norm;
@@ -55,18 +63,138 @@ static void iterate(const matrix *m, tare_tensor *u, tare_tensor *v, double eps)
     normalise(u, eps);
 }
 
+/* ---- the convolution itself --------------------------------------------------------------------------------------- */
+
+/* u = W v / |W v|, v = W'u / |W'u|, on a tape of its own, since the caller's would go backward through it. */
+static tare_status iterate_conv(const spectral_norm *sn, const tare_tensor *weight) {
+    tare_tape *tape = tare_tape_new((tare_tape_opt){ 0 });
+    if (!tape) { return TARE_ENOMEM; }
+    tare_tensor *w = tare_input_view(tape, weight->shape, weight->data);
+    tare_tensor *x = tare_input(tape, sn->v->shape, sn->v->data);
+    if (x) { x->requires_grad = true; }
+    tare_tensor *y = tare_conv2d(tape, x, w, NULL, *sn->conv);
+    tare_status status = tare_tape_status(tape);
+    if (!status) {
+        memcpy(sn->u->data, y->data, (size_t)y->numel * sizeof *y->data);
+        normalise(sn->u, sn->eps);
+        status = tare_backward_from(tape, y, sn->u->data);
+    }
+    if (!status) {
+        memcpy(sn->v->data, x->grad, (size_t)x->numel * sizeof *x->grad);
+        normalise(sn->v, sn->eps);
+    }
+    tare_tape_free(tape);
+    return status;
+}
+
+/* What the convolution makes of an image: shape and error come from the op, which knows. */
+static tare_status conv_shape(const tare_layer *layer, const tare_conv2d_opt *conv, tare_shape image, tare_shape *out) {
+    tare_tape *tape = tare_tape_new((tare_tape_opt){ .no_grad = true });
+    if (!tape) { return tare_fail(TARE_ENOMEM, "no memory for a tape"); }
+    tare_tensor *x = tare_input(tape, image, NULL);
+    if (x) { memset(x->data, 0, (size_t)x->numel * sizeof *x->data); }
+    tare_tensor *y =
+        tare_conv2d(tape, x, tare_input_view(tape, layer->weight->shape, layer->weight->data), NULL, *conv);
+    tare_status status = tare_tape_status(tape);
+    if (y) { *out = y->shape; }
+    if (status) { tare_fail(status, "%s", tare_tape_error(tape)); }
+    tare_tape_free(tape);
+    return status;
+}
+
+static tare_tensor *sigma_conv(const spectral_norm *sn, tare_tape *tape, tare_tensor *weight) {
+    tare_tensor *u = tare_input(tape, sn->u->shape, sn->u->data), *v = tare_input(tape, sn->v->shape, sn->v->data);
+    tare_tensor *response = tare_conv2d(tape, v, weight, NULL, *sn->conv);
+    return tare_sum(tape, tare_mul(tape, response, u), 0, false);
+}
+
+/* ---- as a transform ----------------------------------------------------------------------------------------------- */
+
+static tare_tensor *sigma_matrix(const spectral_norm *sn, const matrix *m, tare_tape *tape, tare_tensor *weight) {
+    tare_tensor *uv = tare_input(tape, weight->shape, NULL);
+    for (int64_t r = 0; uv && r < m->rows; r++) {
+        for (int64_t c = 0; c < m->cols; c++) { uv->data[at(m, r, c)] = sn->u->data[r] * sn->v->data[c]; }
+    }
+    return tare_sum(tape, tare_mul(tape, weight, uv), 0, false);
+}
+
 static tare_tensor *apply(tare_weight_transform *self, tare_layer *layer, tare_tape *tape, tare_tensor *weight) {
     const spectral_norm *sn = (const spectral_norm *)self;
     matrix m = matrix_of(layer);
     m.data = weight->data;
-    if (tare_tape_training(tape) && !tare_params_frozen(layer->params)) {
-        for (int i = 0; i < sn->iterations; i++) { iterate(&m, sn->u, sn->v, sn->eps); }
+    bool move = tare_tape_training(tape) && !tare_params_frozen(layer->params);
+    for (int i = 0; move && i < sn->iterations; i++) {
+        tare_status status = TARE_OK;
+        if (sn->conv) {
+            status = iterate_conv(sn, weight);
+        } else {
+            iterate(&m, sn->u, sn->v, sn->eps);
+        }
+        if (status) {
+            return tare_tape_fail(tape, status, "spectral norm of \"%s\": no step of the power method: %s", layer->name,
+                                  tare_status_text(status));
+        }
     }
-    tare_tensor *uv = tare_input(tape, weight->shape, NULL);
-    for (int64_t r = 0; uv && r < m.rows; r++) {
-        for (int64_t c = 0; c < m.cols; c++) { uv->data[at(&m, r, c)] = sn->u->data[r] * sn->v->data[c]; }
+    return tare_div(tape, weight, sn->conv ? sigma_conv(sn, tape, weight) : sigma_matrix(sn, &m, tape, weight));
+}
+
+/* ---- made ------------------------------------------------------------------------------------------------------------ */
+
+static bool options_ok(const tare_layer *layer, const tare_spectral_norm_opt *opt) {
+    if (opt->iterations < 0 || !(opt->eps >= 0)) {
+        tare_params_fail(layer->params, TARE_EINVAL,
+                         "spectral norm of \"%s\": %d iterations, eps %g: both must be positive", layer->name,
+                         opt->iterations, opt->eps);
+    } else if (opt->height < 0 || opt->width < 0 || !opt->height != !opt->width) {
+        tare_params_fail(layer->params, TARE_EINVAL,
+                         "spectral norm of \"%s\": an image of %" PRId64 " x %" PRId64 ": give both sizes, or neither",
+                         layer->name, opt->height, opt->width);
     }
-    return tare_div(tape, weight, tare_sum(tape, tare_mul(tape, weight, uv), 0, false));
+    return tare_params_status(layer->params) == TARE_OK;
+}
+
+/* u and v of the right shapes; the one that an iteration starts from is random. */
+static tare_status make_vectors(spectral_norm *sn, const tare_layer *layer, const tare_spectral_norm_opt *opt) {
+    tare_params *ps = layer->params;
+    const tare_tensor *w = layer->weight;
+    matrix m = matrix_of(layer);
+    tare_shape u = TARE_SHAPE(m.rows), v = TARE_SHAPE(m.cols);
+    sn->conv = opt->height ? tare__conv2d_opt_of(layer) : NULL;
+    if (sn->conv) {
+        int64_t groups = sn->conv->groups ? sn->conv->groups : 1;
+        v = TARE_SHAPE(1, w->shape.dim[1] * groups, opt->height, opt->width);
+        tare_status status = conv_shape(layer, sn->conv, v, &u);
+        if (status) {
+            tare_params_fail(ps, status, "spectral norm of \"%s\": %s", layer->name, tare_error());
+            return status;
+        }
+    }
+    tare_params_push(ps, tare_layer_own_name(layer));
+    sn->u = tare_buffer(ps, "weight_u", u);
+    sn->v = tare_buffer(ps, "weight_v", v);
+    tare_params_pop(ps);
+    if (tare_params_status(ps)) { return tare_params_status(ps); }
+    tare_init_normal(ps, sn->conv ? sn->v : sn->u, 0, 1);
+    normalise(sn->conv ? sn->v : sn->u, sn->eps);
+    return TARE_OK;
+}
+
+/* So many steps make the vectors warm, so that evaluation before the first training step is right too. Of a convolution, whose
+ * low frequencies are all much alike, more are needed. */
+static tare_status warm_up(const spectral_norm *sn, const tare_layer *layer) {
+    matrix m = matrix_of(layer);
+    tare_status status = TARE_OK;
+    for (int i = 0; !status && i < (sn->conv ? 50 : 15); i++) {
+        if (sn->conv) {
+            status = iterate_conv(sn, layer->weight);
+        } else {
+            iterate(&m, sn->u, sn->v, sn->eps);
+        }
+    }
+    if (status) {
+        tare_params_fail(layer->params, status, "spectral norm of \"%s\": %s", layer->name, tare_status_text(status));
+    }
+    return status;
 }
 
 tare_status tare_spectral_norm(tare_layer *layer, tare_spectral_norm_opt opt) {
@@ -79,20 +207,7 @@ tare_status tare_spectral_norm(tare_layer *layer, tare_spectral_norm_opt opt) {
                            .eps = opt.eps > 0 ? opt.eps : 1e-12 };
     tare_status status = tare_layer_add_transform(layer, &sn->base);
     if (status) { return status; }
-    if (sn->iterations < 1 || !(opt.eps >= 0)) {
-        tare_params_fail(ps, TARE_EINVAL, "spectral norm of \"%s\": %d iterations, eps %g: both must be positive",
-                         layer->name, opt.iterations, opt.eps);
-        return TARE_EINVAL;
-    }
-    matrix m = matrix_of(layer);
-    tare_params_push(ps, tare_layer_own_name(layer));
-    sn->u = tare_buffer(ps, "weight_u", TARE_SHAPE(m.rows));
-    sn->v = tare_buffer(ps, "weight_v", TARE_SHAPE(m.cols));
-    tare_params_pop(ps);
-    if (tare_params_status(ps)) { return tare_params_status(ps); }
-    tare_init_normal(ps, sn->u, 0, 1);
-    normalise(sn->u, sn->eps);
-    /* warm, so that evaluation before the first training step is right too */
-    for (int i = 0; i < 15; i++) { iterate(&m, sn->u, sn->v, sn->eps); }
-    return TARE_OK;
+    if (!options_ok(layer, &opt)) { return tare_params_status(ps); }
+    status = make_vectors(sn, layer, &opt);
+    return status ? status : warm_up(sn, layer);
 }
