@@ -67,6 +67,19 @@ static tare_layer *sines(tare_params *ps, const tare_sequence *sequence) {
                                 (tare_layer_positions_opt){ .sinusoidal = true, .sequence = sequence });
 }
 
+#define RNN(function, kind, ...)                                                                                       \
+    static tare_layer *function(tare_params *ps, const tare_sequence *sequence) {                                      \
+        return tare_layer_rnn(ps, "net", kind, 12, 5, (tare_layer_rnn_opt){ .sequence = sequence, __VA_ARGS__ });      \
+    }
+RNN(lstm_two, TARE_LSTM, .layers = 2)
+RNN(gru_batch_first, TARE_GRU, .batch_first = true)
+RNN(rnn_plain, TARE_RNN_RELU, .no_bias = true)
+RNN(lstm_bn, TARE_LSTM, .input_norm = "bn")
+RNN(gru_ln, TARE_GRU, .input_norm = "ln")
+RNN(lstm_ln_inside, TARE_LSTM, .cell_norm = "ln")
+RNN(gru_ln_inside, TARE_GRU, .cell_norm = "ln")
+RNN(rnn_ln_inside, TARE_RNN_TANH, .cell_norm = "ln")
+
 static const int32_t lengths[] = { 7, 4 };
 
 static const struct net {
@@ -79,6 +92,14 @@ static const struct net {
     { "swiglu_rms", swiglu_rms, { 0 } },
     { "swiglu_bn", swiglu_bn, { 0 } },
     { "sines", sines, { 0 } },
+    { "lstm_two", lstm_two, { 0 } },
+    { "gru_batch_first", gru_batch_first, { 0 } },
+    { "rnn_plain", rnn_plain, { 0 } },
+    { "lstm_bn", lstm_bn, { 0 } },
+    { "gru_ln", gru_ln, { 0 } },
+    { "lstm_ln_inside", lstm_ln_inside, { 0 } },
+    { "gru_ln_inside", gru_ln_inside, { 0 } },
+    { "rnn_ln_inside", rnn_ln_inside, { 0 } },
 };
 
 static const double *demand(const golden *g, const char *net, const char *what, const char *name, tare_shape shape) {

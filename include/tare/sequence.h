@@ -177,6 +177,41 @@ typedef struct tare_layer_transformer_opt {
 TARE_API tare_layer *tare_layer_transformer(tare_params *ps, const char *name, int64_t width,
                                             tare_layer_transformer_opt opt);
 
+/* tare_layer_rnn - a recurrent net of one or more layers: [T,B,in] -> [T,B,hidden], or [B,T,..] with batch_first. Names, order of
+ * gates and start (uniform within 1 / sqrt(hidden)) are those of PyTorch's RNN, GRU and LSTM: "weight_ih_l0" [G*H,in],
+ * "weight_hh_l0" [G*H,H], "bias_ih_l0", "bias_hh_l0", then _l1, ...; G and the formulas: tare_rnn.
+ *   Norms (spec, see tare_norm_layer), none in PyTorch:
+ *     input_norm   of W_ih x before the bias, each step of each sequence a sample: "norm_ih_l0"; batch norm is of use here (Laurent et al.
+ *                  2016, arXiv:1510.01378). What pads short sequences counts as samples too.
+ *     cell_norm    within the cell, layer norm as Ba et al. 2016, arXiv:1607.06450 have it: of W_ih x ("norm_ih_l0") and of W_hh h
+ *                  ("norm_hh_l0") before the biases, and of the c of an LSTM on its way to h ("norm_c_l0"). Made of single ops:
+ *                  several times slower, and T at most 4096.
+ *   errors (sticky)  TARE_EINVAL: sizes < 1, layers outside 1..8, dropout outside [0, 1], both norms, a norm of weights;
+ *   errors  TARE_ESHAPE: x not of three dimensions;  those of tare_rnn */
+typedef struct tare_layer_rnn_opt {
+    int layers;     /* 0: 1 */
+    double dropout; /* of what one layer hands to the next */
+    bool no_bias, batch_first;
+    const char *input_norm, *cell_norm;
+    const tare_sequence *sequence; /* its lengths */
+} tare_layer_rnn_opt;
+TARE_API tare_layer *tare_layer_rnn(tare_params *ps, const char *name, tare_rnn_kind kind, int64_t in, int64_t hidden,
+                                    tare_layer_rnn_opt opt);
+
+/* tare_rnn_state - the states of such a layer for `batch` sequences, zeros at first: for long sequences taken in stretches (truncated
+ * backpropagation through time) and for generating. Pairs with tare_rnn_state_free.
+ *   errors  NULL with TARE_EINVAL: the layer is no recurrent net, batch < 1;  TARE_ENOMEM */
+typedef struct tare_rnn_state tare_rnn_state;
+TARE_API tare_rnn_state *tare_rnn_state_new(const tare_layer *layer, int64_t batch);
+TARE_API void tare_rnn_state_free(tare_rnn_state *state);
+/* tare_rnn_state_zero - begin anew. */
+TARE_API void tare_rnn_state_zero(tare_rnn_state *state);
+/* tare_rnn_state_data - the numbers, [layers,B,hidden] of h, then as many of an LSTM's c: for checkpoints. */
+TARE_API tare_real *tare_rnn_state_data(tare_rnn_state *state, int64_t *count);
+/* tare_layer_rnn_carry - from now on each forward starts from `state` and leaves its last states there, without their history; its
+ * batch must be the state's. NULL: start from zeros again.   errors  TARE_EINVAL: not made for this layer */
+TARE_API tare_status tare_layer_rnn_carry(tare_layer *layer, tare_rnn_state *state);
+
 #ifdef __cplusplus
 }
 #endif

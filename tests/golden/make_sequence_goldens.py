@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 import goldens
 
-B, T, C, HEADS, LENGTHS = 2, 7, 12, 3, [7, 4]
+B, T, C, H, HEADS, LENGTHS = 2, 7, 12, 5, 3, [7, 4]
 
 
 class Block(nn.Module):
@@ -58,12 +58,58 @@ class Sines(nn.Module):
         return x + torch.stack((angle.sin(), angle.cos()), -1).flatten(1)
 
 
+class Recurrent(nn.Module):
+    """A recurrent layer with norms: of the inputs' sums, and, where inside, of the states' sums and of c too."""
+
+    def __init__(self, gates, norm, inside):
+        super().__init__()
+        self.gates, self.inside = gates, inside
+        self.weight_ih_l0, self.weight_hh_l0 = nn.Parameter(torch.empty(gates * H, C)), nn.Parameter(torch.empty(gates * H, H))
+        self.bias_ih_l0, self.bias_hh_l0 = nn.Parameter(torch.empty(gates * H)), nn.Parameter(torch.empty(gates * H))
+        self.norm_ih_l0 = norm(gates * H)
+        if inside:
+            self.norm_hh_l0 = norm(gates * H)
+            self.norm_c_l0 = norm(H) if gates == 4 else None
+
+    def forward(self, x):
+        sums = self.norm_ih_l0((x @ self.weight_ih_l0.T).flatten(0, 1)).view(*x.shape[:2], -1) + self.bias_ih_l0
+        h = c = x.new_zeros(x.shape[1], H)
+        ys = []
+        for s in sums:
+            u = h @ self.weight_hh_l0.T
+            u = (self.norm_hh_l0(u) if self.inside else u) + self.bias_hh_l0
+            if self.gates == 4:
+                i, f, g, o = (s + u).chunk(4, -1)
+                c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+                h = o.sigmoid() * (self.norm_c_l0(c) if self.inside else c).tanh()
+            elif self.gates == 3:
+                (sr, sz, sn), (ur, uz, un) = s.chunk(3, -1), u.chunk(3, -1)
+                r, z = (sr + ur).sigmoid(), (sz + uz).sigmoid()
+                h = (1 - z) * (sn + r * un).tanh() + z * h
+            else:
+                h = (s + u).tanh()
+            ys.append(h)
+        return torch.stack(ys)
+
+
+def first(layer, x):
+    return layer(x)[0]
+
+
 NETS = {
     "post_padded": (lambda: encoder(activation="relu"), padded, (B, T, C)),
     "pre_causal": (lambda: encoder(activation="gelu", norm_first=True), causal, (B, T, C)),
     "swiglu_rms": (lambda: Block(lambda: nn.RMSNorm(C, eps=1e-5), 32), plain, (B, T, C)),
     "swiglu_bn": (lambda: Block(lambda: nn.BatchNorm1d(C), 32), plain, (B, T, C)),
     "sines": (Sines, plain, (B, T, C)),
+    "lstm_two": (lambda: nn.LSTM(C, H, 2), first, (T, B, C)),
+    "gru_batch_first": (lambda: nn.GRU(C, H, batch_first=True), first, (B, T, C)),
+    "rnn_plain": (lambda: nn.RNN(C, H, bias=False, nonlinearity="relu"), first, (T, B, C)),
+    "lstm_bn": (lambda: Recurrent(4, nn.BatchNorm1d, False), plain, (T, B, C)),
+    "gru_ln": (lambda: Recurrent(3, nn.LayerNorm, False), plain, (T, B, C)),
+    "lstm_ln_inside": (lambda: Recurrent(4, nn.LayerNorm, True), plain, (T, B, C)),
+    "gru_ln_inside": (lambda: Recurrent(3, nn.LayerNorm, True), plain, (T, B, C)),
+    "rnn_ln_inside": (lambda: Recurrent(1, nn.LayerNorm, True), plain, (T, B, C)),
 }
 
 
