@@ -272,6 +272,28 @@ static void test_eval_and_predict(void **state) {
     assert_contains(o->out, "class2.png: 2 ");
 }
 
+/* Running statistics that hardly move do not fit; the batch's own do. Other norms have nothing to compare. */
+static void test_batch_norm_both_ways(void **state) {
+    (void)state;
+    const char *folder = place("slow_statistics");
+    const outcome *o =
+        run("tare-mnist " SMALL "--arch cnn --norm bn:stat_update=1e-6 --epochs 4 --out %s", work, folder);
+    assert_code(0, o);
+    assert_contains(o->out, "with each batch's own");
+    assert_contains(o->out, "warning: the running statistics do not fit");
+    double running = metric(folder, "batch_norm", "running_statistics_accuracy");
+    assert_true(running == metric(folder, "end", "test_accuracy"));
+    assert_true(metric(folder, "batch_norm", "batch_statistics_accuracy") > running + 0.02);
+    o = run("tare-mnist --eval %s", folder);
+    assert_code(0, o);
+    assert_contains(o->out, "with running statistics");
+    o = run("tare-mnist --eval %s --json", folder);
+    assert_contains(o->out, "\"batch_statistics_accuracy\"");
+    o = run("tare-mnist " SMALL "--arch cnn --norm gn:8 --epochs 1 --out %s", work, place("no_batch_norm"));
+    assert_code(0, o);
+    assert_null(strstr(o->out, "with running statistics"));
+}
+
 /* ---- what bad input gets ------------------------------------------------------------------------------------------- */
 
 static void test_usage(void **state) {
@@ -433,11 +455,22 @@ static void test_memory(void **state) {
 int main(void) {
     if (access(TARE_TEST_BIN "/tare-mnist", X_OK) != 0) { return 77; }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_learns),    cmocka_unit_test(test_resnet),      cmocka_unit_test(test_accumulate),
-        cmocka_unit_test(test_resume),    cmocka_unit_test(test_interrupt),   cmocka_unit_test(test_quiet_and_json),
-        cmocka_unit_test(test_dry_run),   cmocka_unit_test(test_closed_pipe), cmocka_unit_test(test_eval_and_predict),
-        cmocka_unit_test(test_usage),     cmocka_unit_test(test_bad_data),    cmocka_unit_test(test_bad_folder),
-        cmocka_unit_test(test_full_disk), cmocka_unit_test(test_nonfinite),   cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_learns),
+        cmocka_unit_test(test_resnet),
+        cmocka_unit_test(test_accumulate),
+        cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_interrupt),
+        cmocka_unit_test(test_quiet_and_json),
+        cmocka_unit_test(test_dry_run),
+        cmocka_unit_test(test_closed_pipe),
+        cmocka_unit_test(test_eval_and_predict),
+        cmocka_unit_test(test_batch_norm_both_ways),
+        cmocka_unit_test(test_usage),
+        cmocka_unit_test(test_bad_data),
+        cmocka_unit_test(test_bad_folder),
+        cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_nonfinite),
+        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, make_data, remove_data);
 }

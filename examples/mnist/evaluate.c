@@ -26,12 +26,13 @@ int64_t count_correct(const tare_tensor *logits, const int32_t *labels, score *p
 
 /* ---- over a data set --------------------------------------------------------------------------------------------- */
 
-/* Mean loss and accuracy over one pass of the loader, on a tape in evaluation mode. */
-tare_status evaluate(tare_layer *model, tare_tape *tape, tare_loader *loader, score *out) {
+/* One pass of the loader, over its batches of `least` samples or more. */
+static tare_status pass(tare_layer *model, tare_tape *tape, tare_loader *loader, int64_t least, score *out) {
     *out = (score){ 0 };
     int64_t correct = 0, seen = 0;
     tare_batch b;
     while (tare_loader_next(loader, &b)) {
+        if (b.n < least) { continue; }
         tare_tape_reset(tape);
         tare_tensor *x = tare_input_view(tape, b.shape, b.x);
         tare_tensor *logits = tare_forward(model, tape, x);
@@ -44,6 +45,33 @@ tare_status evaluate(tare_layer *model, tare_tape *tape, tare_loader *loader, sc
     out->loss /= (double)seen;
     out->accuracy = (double)correct / (double)seen;
     return tare_loader_status(loader);
+}
+
+/* Mean loss and accuracy over one pass of the loader, on a tape in evaluation mode. */
+tare_status evaluate(tare_layer *model, tare_tape *tape, tare_loader *loader, score *out) {
+    return pass(model, tape, loader, 1, out);
+}
+
+/* Accuracy where batch norm takes the statistics of each test batch; NaN without batch norm, or where a batch is too short to
+ * have any. Batches of one sample are passed over. */
+tare_status evaluate_by_batch(tare_layer *model, tare_tape *tape, tare_loader *loader, double *accuracy) {
+    score by_batch;
+    *accuracy = (double)NAN;
+    if (tare_batch_statistics(model, true) == 0) { return TARE_OK; }
+    tare_status s = pass(model, tape, loader, 2, &by_batch);
+    tare_batch_statistics(model, false);
+    if (s == TARE_OK) { *accuracy = by_batch.accuracy; }
+    return s == TARE_ESHAPE ? TARE_OK : s;
+}
+
+/* The two accuracies in a line, with a warning where they are far apart. */
+void compare_text(double running, double by_batch, char *text, size_t size) {
+    int used = snprintf(text, size, "with running statistics %.2f%%, with each batch's own %.2f%%", 100 * running,
+                        100 * by_batch);
+    if (fabs(running - by_batch) <= 0.02 || used < 0 || (size_t)used >= size) { return; }
+    snprintf(
+        text + used, size - (size_t)used,
+        "\nwarning: the running statistics do not fit these weights; train longer, raise bn:stat_update, or use gn");
 }
 
 /* ---- what the model takes ---------------------------------------------------------------------------------------- */
@@ -136,10 +164,11 @@ static void print_event(const char *event, const tare_field *fields) {
     tare_free(line);
 }
 
-static void print_score(const options *o, const input_spec *in, const score *s) {
-    char name[64];
+static void print_score(const options *o, const input_spec *in, const score *s, double by_batch) {
+    char name[64], text[256];
     if (o->run.json) {
         print_event("test", TARE_FIELDS(TARE_NUMBER("test_loss", s->loss), TARE_NUMBER("test_accuracy", s->accuracy)));
+        if (isfinite(by_batch)) { print_event("batch_norm", COMPARE_FIELDS(s->accuracy, by_batch)); }
         return;
     }
     for (int64_t k = 0; k < in->classes && k < SCORE_CLASSES; k++) {
@@ -148,6 +177,9 @@ static void print_score(const options *o, const input_spec *in, const score *s) 
                100.0 * (double)s->correct[k] / (double)s->count[k], (long long)s->correct[k], (long long)s->count[k]);
     }
     printf("test accuracy %.2f%%, loss %.4f\n", 100 * s->accuracy, s->loss);
+    if (!isfinite(by_batch)) { return; }
+    compare_text(s->accuracy, by_batch, text, sizeof text);
+    printf("%s\n", text);
 }
 
 int evaluate_run(const options *o) {
@@ -155,10 +187,12 @@ int evaluate_run(const options *o) {
     tare_dataset *test = NULL;
     tare_loader *loader = NULL;
     score result;
+    double by_batch;
     tare_status s = finished_load(&f, o);
     if (s == TARE_OK) { s = open_test_data(o, &f.in, &test, &loader); }
     if (s == TARE_OK) { s = evaluate(f.model, f.tape, loader, &result); }
-    if (s == TARE_OK) { print_score(o, &f.in, &result); }
+    if (s == TARE_OK) { s = evaluate_by_batch(f.model, f.tape, loader, &by_batch); }
+    if (s == TARE_OK) { print_score(o, &f.in, &result, by_batch); }
     tare_loader_free(loader);
     tare_dataset_free(test);
     finished_free(&f);

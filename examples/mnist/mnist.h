@@ -49,6 +49,10 @@ typedef struct score {
 } score;
 int64_t count_correct(const tare_tensor *logits, const int32_t *labels, score *per_class);
 tare_status evaluate(tare_layer *model, tare_tape *tape, tare_loader *loader, score *out);
+tare_status evaluate_by_batch(tare_layer *model, tare_tape *tape, tare_loader *loader, double *accuracy);
+void compare_text(double running, double by_batch, char *text, size_t size);
+#define COMPARE_FIELDS(running, by_batch)                                                                              \
+    TARE_FIELDS(TARE_NUMBER("running_statistics_accuracy", running), TARE_NUMBER("batch_statistics_accuracy", by_batch))
 tare_status input_spec_file(input_spec *in, const char *path, bool save);
 int evaluate_run(const options *o);
 int predict_files(const options *o);

@@ -133,14 +133,27 @@ static int stop(trainer *t) {
     return 128 + tare_stop();
 }
 
+/* Batch norm both ways, of the last weights; nothing for other norms. */
+static tare_status compare_statistics(trainer *t) {
+    double by_batch;
+    char text[256];
+    tare_status s = evaluate_by_batch(t->model, t->test_tape, t->test_loader, &by_batch);
+    if (s != TARE_OK || !isfinite(by_batch)) { return s; }
+    compare_text(t->test_accuracy, by_batch, text, sizeof text);
+    tare_progress_print(t->progress, "%s", text);
+    return tare_run_log(t->run, "batch_norm", COMPARE_FIELDS(t->test_accuracy, by_batch));
+}
+
 static int finish(trainer *t) {
     const char *folder = tare_run_folder(t->run);
-    tare_status s = tare_run_log(t->run, "end",
-                                 TARE_FIELDS(TARE_NUMBER("epoch", t->epoch), TARE_NUMBER("step", t->step),
-                                             TARE_NUMBER("test_accuracy", t->test_accuracy),
-                                             TARE_NUMBER("best", t->best), TARE_NUMBER("seconds", t->total_seconds),
-                                             TARE_NUMBER("step_bytes", tare_tape_peak(t->tape)),
-                                             TARE_NUMBER("peak_bytes", tare_peak_memory())));
+    tare_status s = compare_statistics(t);
+    if (s != TARE_OK) { return fail(1); }
+    s = tare_run_log(t->run, "end",
+                     TARE_FIELDS(TARE_NUMBER("epoch", t->epoch), TARE_NUMBER("step", t->step),
+                                 TARE_NUMBER("test_accuracy", t->test_accuracy), TARE_NUMBER("best", t->best),
+                                 TARE_NUMBER("seconds", t->total_seconds),
+                                 TARE_NUMBER("step_bytes", tare_tape_peak(t->tape)),
+                                 TARE_NUMBER("peak_bytes", tare_peak_memory())));
     if (s != TARE_OK) { return fail(1); }
     tare_progress_heading(t->progress, "\ntest accuracy %.2f%%, best %.2f%%", 100 * t->test_accuracy, 100 * t->best);
     tare_progress_print(t->progress, "%.1f s of training; a step takes %.1f MiB, the process took %.0f MiB",
