@@ -16,10 +16,10 @@ set(run core io data)
 set(tool NONE)
 
 # The public headers each of the lower rooms may include; rooms not named may include all.
-set(public_core core params tape)
+set(public_core core params tape plugin)
 set(public_kernels core)
 set(public_autograd core tape params testing ops)
-set(public_ops core tape ops norms sequence)
+set(public_ops core tape ops norms sequence plugin)
 
 set(bad "")
 function(check_file room file allowed public)

@@ -153,7 +153,8 @@ typedef struct tare_optim_opt {
 } tare_optim_opt;
 TARE_API tare_optim *tare_optim_new(tare_params *ps, const tare_optim_class *cls, tare_optim_opt opt);
 
-/* tare_optim_class_find - "sgd", "adam", "adamw", "rmsprop", or NULL; tare_optim_class_at(0), (1), ... NULL after the last. */
+/* tare_optim_class_find - "sgd", "adam", "adamw", "rmsprop", one of an open plugin's, or NULL; tare_optim_class_at(0), (1), ...
+ * NULL after the last. */
 TARE_API const tare_optim_class *tare_optim_class_find(const char *name);
 TARE_API const tare_optim_class *tare_optim_class_at(int index);
 

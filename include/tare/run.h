@@ -28,6 +28,8 @@ typedef enum tare_option_kind {
     TARE_OPTION_CHOICE, /* const char *  one of `what`, "sgd|adam|adamw" */
     TARE_OPTION_NORM,   /* const char *  a norm spec that tare_norm_check accepts, "gn:8" */
     TARE_OPTION_FILES,  /* tare_files    all words up to the next option; named "": words before and between options */
+    TARE_OPTION_PLUGINS, /* tare_files   the same, and opens each with tare_plugin_open, before any other option is read, so
+                          *              that a norm may be one of theirs; the names become absolute paths */
 } tare_option_kind;
 
 typedef struct tare_files {
@@ -96,11 +98,12 @@ TARE_API const char *tare_nearest(const char *word, const char *const *list, int
 
 /* ---- options that programs share --------------------------------------------------------------------------------- */
 
-/* The run itself: --out --resume --force --seed --threads --dry-run --quiet --json */
+/* The run itself: --plugin --out --resume --force --seed --threads --dry-run --quiet --json */
 typedef struct tare_run_opt {
     const char *out, *resume;
     bool force, dry_run, quiet, json;
     int64_t seed, threads;
+    tare_files plugin;
 } tare_run_opt;
 TARE_API extern const tare_option tare_run_options[];
 

@@ -182,7 +182,8 @@ TARE_API tare_real *tare_grad(const tare_node *n, int i);
 /* tare_grad_add - add to tare_grad(n, i) (true), or overwrite it (false; only ever with TARE_OP_FRESH)? */
 TARE_API bool tare_grad_add(const tare_node *n, int i);
 
-/* tare_op_find - a built-in op by name, or NULL; tare_op_at(0), (1), ... lists them, NULL after the last. */
+/* tare_op_find - an op, built-in or of an open plugin, by name, or NULL; tare_op_at(0), (1), ... lists them, NULL after the
+ * last. */
 TARE_API const tare_op *tare_op_find(const char *name);
 TARE_API const tare_op *tare_op_at(int index);
 

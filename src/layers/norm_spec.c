@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <tare/plugin.h>
 
 static const tare_norm_kind *const kinds[] = {
 #define NORM(name) &tare__norm_##name,
@@ -15,11 +16,26 @@ static const tare_norm_kind *const kinds[] = {
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
-const tare_norm_kind *tare_norm_kind_at(int index) { return index >= 0 && index < (int)KINDS ? kinds[index] : NULL; }
+/* The index-th norm among those of all open plugins. */
+static const tare_norm_kind *plugin_kind(int index) {
+    const tare_plugin *p;
+    for (int i = 0; (p = tare_plugin_at(i)); i++) {
+        for (int k = 0; p->norms && p->norms[k]; k++) {
+            if (index-- == 0) { return p->norms[k]; }
+        }
+    }
+    return NULL;
+}
+
+const tare_norm_kind *tare_norm_kind_at(int index) {
+    if (index < 0) { return NULL; }
+    return index < (int)KINDS ? kinds[index] : plugin_kind(index - (int)KINDS);
+}
 
 static const tare_norm_kind *find_kind(const char *name, size_t size) {
-    for (int i = 0; i < (int)KINDS; i++) {
-        if (strlen(kinds[i]->name) == size && strncmp(kinds[i]->name, name, size) == 0) { return kinds[i]; }
+    const tare_norm_kind *kind;
+    for (int i = 0; (kind = tare_norm_kind_at(i)); i++) {
+        if (strlen(kind->name) == size && strncmp(kind->name, name, size) == 0) { return kind; }
     }
     return NULL;
 }
@@ -43,8 +59,9 @@ static tare_status fail_at(const char *spec, const char *at, const char *format,
 static tare_status unknown_kind(const char *spec, const char *at) {
     char known[256] = "";
     size_t used = 0;
-    for (int i = 0; i < (int)KINDS && used < sizeof known; i++) {
-        used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", kinds[i]->name);
+    const tare_norm_kind *kind;
+    for (int i = 0; (kind = tare_norm_kind_at(i)) && used < sizeof known; i++) {
+        used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", kind->name);
     }
     return fail_at(spec, at, "there is no such norm; known: %s", known);
 }

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <tare/plugin.h>
 
 /* Values per chunk; with its gradient and two moments that is 256 KB, which stays in L2. Less is done by one thread. */
 enum { GRAIN = 16384 };
@@ -227,14 +228,26 @@ tare_real *tare_optim_slot(const tare_optim *o, int index) {
     return i < TARE_OPTIM_SLOTS ? o->slot[i] : NULL;
 }
 
-/* ---- the built-in ones ------------------------------------------------------------------------------------------- */
+/* ---- by name ----------------------------------------------------------------------------------------------------- */
 
 enum { CLASSES = 4 };
+
+/* The index-th optimizer among those of all open plugins. */
+static const tare_optim_class *plugin_class(int index) {
+    const tare_plugin *p;
+    for (int i = 0; (p = tare_plugin_at(i)); i++) {
+        for (int k = 0; p->optimizers && p->optimizers[k]; k++) {
+            if (index-- == 0) { return p->optimizers[k]; }
+        }
+    }
+    return NULL;
+}
 
 const tare_optim_class *tare_optim_class_at(int index) {
     static const tare_optim_class *const all[CLASSES] = { &tare__class_sgd, &tare__class_adam, &tare__class_adamw,
                                                           &tare__class_rmsprop };
-    return index >= 0 && index < CLASSES ? all[index] : NULL;
+    if (index < 0) { return NULL; }
+    return index < CLASSES ? all[index] : plugin_class(index - CLASSES);
 }
 
 const tare_optim_class *tare_optim_class_find(const char *name) {

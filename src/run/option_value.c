@@ -1,5 +1,6 @@
 /* option_value.c - one option's value: from text, with errors that say what is allowed, and back to text. */
 #include "options.h"
+#include "plugin.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -100,13 +101,14 @@ tare_status tare__option_set(tare__option_entry *e, const char *text, const char
     case TARE_OPTION_STRING:
     case TARE_OPTION_CHOICE:
     case TARE_OPTION_NORM: return set_string(e, text, source);
-    case TARE_OPTION_FILES: return tare__option_set_files(e, 1, &text);
+    case TARE_OPTION_FILES:
+    case TARE_OPTION_PLUGINS: return tare__option_set_files(e, 1, &text);
     case TARE_OPTION_GROUP: break;
     }
     return tare_fail(TARE_EINVAL, "%s%s takes no value", source, e->row->name);
 }
 
-tare_status tare__option_set_files(tare__option_entry *e, int64_t count, const char *const *name) {
+static tare_status set_names(tare__option_entry *e, int64_t count, const char *const *name) {
     size_t table = (size_t)(count + 1) * sizeof(char *), bytes = table;
     for (int64_t i = 0; i < count; i++) { bytes += strlen(name[i]) + 1; }
     const char **list = tare_malloc(bytes);
@@ -124,6 +126,28 @@ tare_status tare__option_set_files(tare__option_entry *e, int64_t count, const c
     return TARE_OK;
 }
 
+/* Opens them all; what is remembered are absolute paths, so that a run can go on from any folder. */
+static tare_status set_plugins(tare__option_entry *e, int64_t count, const char *const *name) {
+    char *full[TARE_MAX_PLUGINS] = { NULL };
+    if (count > TARE_MAX_PLUGINS) {
+        return tare_fail(TARE_EINVAL, "--%s: more than %d files", e->row->name, TARE_MAX_PLUGINS);
+    }
+    tare_status s = TARE_OK;
+    int64_t n = 0;
+    while (n < count && s == TARE_OK) {
+        s = tare_plugin_open(name[n], NULL);
+        full[n] = s == TARE_OK ? tare__plugin_path(name[n]) : NULL;
+        if (s == TARE_OK && !full[n++]) { s = TARE_ENOMEM; }
+    }
+    if (s == TARE_OK) { s = set_names(e, n, (const char *const *)full); }
+    while (n > 0) { tare_free(full[--n]); }
+    return s;
+}
+
+tare_status tare__option_set_files(tare__option_entry *e, int64_t count, const char *const *name) {
+    return (e->row->kind == TARE_OPTION_PLUGINS ? set_plugins : set_names)(e, count, name);
+}
+
 void tare__option_text(const tare__option_entry *e, tare__text *t) {
     const void *value = place(e);
     switch (e->row->kind) {
@@ -136,6 +160,7 @@ void tare__option_text(const tare__option_entry *e, tare__text *t) {
         if (!tare__option_is_null(e)) { tare__text_add(t, *(const char *const *)value); }
         break;
     case TARE_OPTION_FILES:
+    case TARE_OPTION_PLUGINS:
     case TARE_OPTION_GROUP: break;
     }
 }
@@ -144,6 +169,10 @@ bool tare__option_is_null(const tare__option_entry *e) {
     bool text =
         e->row->kind == TARE_OPTION_STRING || e->row->kind == TARE_OPTION_CHOICE || e->row->kind == TARE_OPTION_NORM;
     return text && !*(const char *const *)place(e);
+}
+
+bool tare__option_is_list(const tare__option_entry *e) {
+    return e->row->kind == TARE_OPTION_FILES || e->row->kind == TARE_OPTION_PLUGINS;
 }
 
 const tare_files *tare__option_files(const tare__option_entry *e) { return place(e); }

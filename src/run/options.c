@@ -113,7 +113,7 @@ static tare_status take_option(tare_options *o, int argc, char **argv, int *i) {
     const char *value = name[n] ? name + n + 1 : NULL;
     tare__option_entry *e = n > 0 ? tare__option_find(o, name, n) : NULL;
     if (!e) { return unknown(o, argv[*i], name, n); }
-    if (e->row->kind == TARE_OPTION_FILES && !value) { return take_files(e, argc, argv, i); }
+    if (tare__option_is_list(e) && !value) { return take_files(e, argc, argv, i); }
     if (e->row->kind == TARE_OPTION_FLAG && !value) { value = "yes"; }
     if (!value) {
         bool next = *i + 1 < argc && strncmp(argv[*i + 1], "--", 2) != 0;
@@ -124,9 +124,34 @@ static tare_status take_option(tare_options *o, int argc, char **argv, int *i) {
     return tare__option_set(e, value, "--");
 }
 
+static tare__option_entry *plugins_entry(const tare_options *o, const char *word) {
+    tare__option_entry *e = NULL;
+    if (strncmp(word, "--", 2) == 0) { e = tare__option_find(o, word + 2, strcspn(word + 2, "=")); }
+    return e && e->row->kind == TARE_OPTION_PLUGINS ? e : NULL;
+}
+
+/* Plugins come before all else, wherever they stand: other options may name what they bring. */
+static tare_status take_plugins(tare_options *o, int argc, char **argv) {
+    tare_status s = TARE_OK;
+    for (int i = 1; i < argc && s == TARE_OK; i++) {
+        const tare__option_entry *e = plugins_entry(o, argv[i]);
+        if (e && e->given) {
+            return tare_fail(TARE_EINVAL, "--%s is there twice; it takes several files", e->row->name);
+        }
+        if (e) { s = take_option(o, argc, argv, &i); }
+    }
+    return s;
+}
+
 tare_status tare_options_parse(tare_options *o, int argc, char **argv) {
+    tare_status read = take_plugins(o, argc, argv);
+    if (read != TARE_OK) { return read; }
     for (int i = 1; i < argc; i++) {
         const char *word = argv[i];
+        if (plugins_entry(o, word)) {
+            while (!strchr(word, '=') && i + 1 < argc && strncmp(argv[i + 1], "--", 2) != 0) { i++; }
+            continue;
+        }
         bool asked = false;
         for (int k = 0; k < BUILT_IN && strncmp(word, "--", 2) == 0; k++) {
             asked = asked || strcmp(word + 2, built_in[k]) == 0;

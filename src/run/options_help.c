@@ -11,7 +11,7 @@ static void head(tare__text *t, const tare_option *row) {
     tare__text_format(t, "  %s%s", *row->name ? "--" : "", row->name);
     if (row->kind == TARE_OPTION_FLAG) { return; }
     tare__text_format(t, "%s%s%s", *row->name ? " " : "", choice ? "NAME" : row->what,
-                      row->kind == TARE_OPTION_FILES ? "..." : "");
+                      row->kind == TARE_OPTION_FILES || row->kind == TARE_OPTION_PLUGINS ? "..." : "");
 }
 
 static void sentence(tare__text *t, const tare__option_entry *e) {

@@ -22,6 +22,7 @@ static void add_member(tare__text *t, const tare__option_entry *e) {
     case TARE_OPTION_CHOICE:
     case TARE_OPTION_NORM: tare__json_string(t, key, *(const char *const *)value); break;
     case TARE_OPTION_FILES:
+    case TARE_OPTION_PLUGINS:
         tare__json_open(t, key, '[');
         for (int64_t i = 0; i < tare__option_files(e)->count; i++) {
             tare__json_string(t, NULL, tare__option_files(e)->name[i]);
@@ -66,7 +67,7 @@ char *tare_options_command(const tare_options *o) {
     for (int i = 0; i < o->count; i++) {
         const tare__option_entry *e = &o->option[i];
         if (!is_saved(e)) { continue; }
-        if (e->row->kind != TARE_OPTION_FILES) {
+        if (!tare__option_is_list(e)) {
             bool unset_flag = e->row->kind == TARE_OPTION_FLAG && !*(const bool *)(e->values + e->row->at);
             if (!(unset_flag && !e->fallback)) { add_word(&t, e); }
             continue;
@@ -158,7 +159,7 @@ static tare_status adopt_member(tare_options *o, const cJSON *member, const char
         return tare_fail(TARE_EINVAL, "%s: option \"%s\" is not known to this version (%s)", path, member->string,
                          TARE_VERSION);
     }
-    if (e->row->kind == TARE_OPTION_FILES) { return e->given ? TARE_OK : adopt_files(e, member, path); }
+    if (tare__option_is_list(e)) { return e->given ? TARE_OK : adopt_files(e, member, path); }
     tare__text value = { 0 };
     bool scalar = member_text(member, &value);
     char *stored = tare__text_take(&value);
@@ -168,6 +169,18 @@ static tare_status adopt_member(tare_options *o, const cJSON *member, const char
                    : tare_fail(TARE_EFORMAT, "%s: \"%s\" is not a plain value", path, member->string);
     }
     tare_free(stored);
+    return s;
+}
+
+/* The members that are plugins, or all others. */
+static tare_status adopt_members(tare_options *o, const cJSON *options, bool plugins, const char *path, unsigned may) {
+    tare_status s = TARE_OK;
+    const cJSON *member;
+    cJSON_ArrayForEach(member, options) {
+        const tare__option_entry *e = tare__option_find(o, member->string, strlen(member->string));
+        bool plugin = e && e->row->kind == TARE_OPTION_PLUGINS;
+        if (s == TARE_OK && plugin == plugins) { s = adopt_member(o, member, path, may); }
+    }
     return s;
 }
 
@@ -184,10 +197,8 @@ tare_status tare_options_adopt(tare_options *o, const char *path, unsigned may) 
     } else if (strcmp(program->valuestring, o->name) != 0) {
         s = tare_fail(TARE_EMISMATCH, "%s: a run of %s, not of %s", path, program->valuestring, o->name);
     }
-    const cJSON *member;
-    cJSON_ArrayForEach(member, options) {
-        if (s == TARE_OK) { s = adopt_member(o, member, path, may); }
-    }
+    if (s == TARE_OK) { s = adopt_members(o, options, true, path, may); }
+    if (s == TARE_OK) { s = adopt_members(o, options, false, path, may); }
     cJSON_Delete(root);
     return s;
 }

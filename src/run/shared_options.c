@@ -23,6 +23,9 @@ const tare_option tare_run_options[] = {
     { "dry-run", TARE_OPTION_FLAG, AT(dry_run), NULL, NULL,
       "show options, model and memory of a step; train and write nothing", .flags = TARE_OPTION_LOCAL },
     { "quiet", TARE_OPTION_FLAG, AT(quiet), NULL, NULL, "print errors alone", .flags = TARE_OPTION_LOCAL },
+    { "plugin", TARE_OPTION_PLUGINS, AT(plugin), NULL, "FILE",
+      "shared objects that bring norms or optimizers of their own (docs/extending.md)",
+      .flags = TARE_OPTION_RESUME | TARE_OPTION_EVAL },
     { "json", TARE_OPTION_FLAG, AT(json), NULL, NULL, "print events as JSON lines, as metrics.jsonl has them",
       .flags = TARE_OPTION_LOCAL },
     { 0 },
@@ -34,8 +37,8 @@ const tare_option tare_run_options[] = {
 #define AT(member) offsetof(tare_learn_opt, member)
 const tare_option tare_learn_options[] = {
     { .kind = TARE_OPTION_GROUP, .help = "Learning" },
-    { "optimizer", TARE_OPTION_STRING, AT(optimizer), "adamw", "NAME", "sgd, adam, adamw, rmsprop",
-      .flags = TARE_OPTION_FIXED },
+    { "optimizer", TARE_OPTION_STRING, AT(optimizer), "adamw", "NAME",
+      "sgd, adam, adamw, rmsprop, or one of a plugin's", .flags = TARE_OPTION_FIXED },
     { "lr", TARE_OPTION_REAL, AT(lr), NULL, "RATE",
       "the highest learning rate (default: the optimizer's own, 0.001; rmsprop 0.01)", .min = 0, .max = INFINITY },
     { "momentum", TARE_OPTION_REAL, AT(momentum), "0", "M", "of sgd and rmsprop", .min = 0, .max = 1 },

@@ -1,8 +1,12 @@
-/* gradcheck.c - `tare gradcheck OP...`: is each op's backward the derivative of its forward? Linked to the double build. */
+/* gradcheck.c - `tare gradcheck OP...`: is each op's backward the derivative of its forward? Linked to the double build;
+ * again to the float one, as tare-gradcheck-f32, which the former hands over to where a plugin is built in float. */
 #include <tare/tare.h>
 
+#include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct options {
     tare_files names;
@@ -12,7 +16,8 @@ typedef struct options {
 
 static const tare_option table[] = {
     { .kind = TARE_OPTION_GROUP, .help = "What to check" },
-    { "", TARE_OPTION_FILES, offsetof(options, names), NULL, "OP[/CASE]", "ops by name, or single cases of theirs",
+    { "", TARE_OPTION_FILES, offsetof(options, names), NULL, "OP[/CASE]|FILE.so",
+      "ops by name, or single cases of theirs; plugins: all ops and norms that they bring",
       .flags = TARE_OPTION_LOCAL },
     { "all", TARE_OPTION_FLAG, offsetof(options, all), NULL, NULL, "every op", .flags = TARE_OPTION_LOCAL },
     { "list", TARE_OPTION_FLAG, offsetof(options, list), NULL, NULL,
@@ -75,17 +80,20 @@ static void list_ops(void) {
 
 /* ---- checking ---------------------------------------------------------------------------------------------------- */
 
-static void check_case(const tare_op *op, const tare_opcase *opcase, const options *o, counts *n) {
-    tare_gradcheck_report report;
-    tare_status status = tare_gradcheck_op(op, opcase, &(tare_gradcheck_opt){ .seed = (uint64_t)o->seed }, &report);
+static void tell(const char *name, const char *which, tare_status status, const tare_gradcheck_report *r, counts *n) {
     if (status) {
-        printf("%-26s %-24s %s\n    %s\n", op->name, opcase->name, "FAILED", report.message);
+        printf("%-26s %-24s %s\n    %s\n", name, which, "FAILED", *r->message ? r->message : tare_error());
         n->failed++;
         return;
     }
-    printf("%-26s %-24s %-11.2g %-8lld %-8d ok\n", op->name, opcase->name, report.worst, (long long)report.compared,
-           report.subsets);
+    printf("%-26s %-24s %-11.2g %-8lld %-8d ok\n", name, which, r->worst, (long long)r->compared, r->subsets);
     n->passed++;
+}
+
+static void check_case(const tare_op *op, const tare_opcase *opcase, const options *o, counts *n) {
+    tare_gradcheck_report report = { 0 };
+    tare_status status = tare_gradcheck_op(op, opcase, &(tare_gradcheck_opt){ .seed = (uint64_t)o->seed }, &report);
+    tell(op->name, opcase->name, status, &report, n);
 }
 
 static void check_op(const tare_op *op, const tare_opcase *opcase, const options *o, counts *n) {
@@ -102,18 +110,109 @@ static void check_op(const tare_op *op, const tare_opcase *opcase, const options
     }
 }
 
+/* ---- plugins ----------------------------------------------------------------------------------------------------- */
+
+static bool is_plugin(const char *word) {
+    size_t n = strlen(word);
+    return n > 3 && strcmp(word + n - 3, ".so") == 0;
+}
+
+static tare_tensor *run_layer(tare_tape *tape, tare_tensor *const *in, void *user) {
+    return tare_forward(user, tape, in[0]);
+}
+
+/* A norm as the layer that its kind makes for samples of this shape; one of weights, on a linear layer. */
+static void check_norm(const tare_norm_kind *kind, tare_shape features, const options *o, counts *n) {
+    double values[TARE_NORM_OPTIONS] = { 0 };
+    for (int i = 0; i < TARE_NORM_OPTIONS && kind->options[i].key; i++) { values[i] = kind->options[i].initial; }
+    tare_gradcheck_report report = { 0 };
+    tare_shape_buf buf;
+    tare_params *ps = tare_params_new((uint64_t)o->seed);
+    tare_layer *layer = kind->make ? kind->make(ps, kind->name, features, values)
+                                   : tare_layer_linear(ps, "linear", 6, 5, (tare_layer_linear_opt){ 0 });
+    if (!kind->make && layer) { kind->transform(layer, values); }
+    tare_status s = ps ? tare_params_status(ps) : TARE_ENOMEM;
+    if (s == TARE_OK && !layer) { s = tare_fail(TARE_EINVAL, "its make returned no layer and gave no reason"); }
+    if (s == TARE_OK) { /* away from 0, where a norm may have a kink; one of weights may move its buffers in training */
+        tare_gradcheck_input x = { .shape = TARE_SHAPE(3), .fill = { TARE_FILL_AWAY, 0.1, 0 } };
+        for (int i = 0; i < features.ndim; i++) { x.shape.dim[x.shape.ndim++] = features.dim[i]; }
+        tare_gradcheck_opt opt = { .seed = (uint64_t)o->seed, .params = ps, .eval = kind->make == NULL };
+        s = tare_gradcheck(kind->name, run_layer, layer, &x, 1, &opt, &report);
+    }
+    char name[64];
+    snprintf(name, sizeof name, "--norm %s", kind->name);
+    tell(name, tare_shape_text(features, &buf), s, &report, n);
+    tare_params_free(ps);
+}
+
+static void check_plugin(const char *path, const options *o, counts *n) {
+    const tare_plugin *p = NULL;
+    if (tare_plugin_open(path, &p) != TARE_OK) { return; } /* it is open already */
+    for (int i = 0; p->ops && p->ops[i]; i++) { check_op(p->ops[i], NULL, o, n); }
+    for (int i = 0; p->norms && p->norms[i]; i++) {
+        check_norm(p->norms[i], TARE_SHAPE(6), o, n);
+        if (p->norms[i]->make) { check_norm(p->norms[i], TARE_SHAPE(6, 3, 4), o, n); }
+    }
+}
+
+#ifdef TARE_F64
+/* Becomes tare-gradcheck-f32 where the first plugin is built in float. Returns where it is not, or where that fails. */
+static tare_status hand_over(const options *o, char **argv) {
+    size_t size = 0;
+    for (int64_t i = 0; i < o->names.count && size == 0; i++) {
+        tare_status s = is_plugin(o->names.name[i]) ? tare_plugin_precision(o->names.name[i], &size) : TARE_OK;
+        if (s != TARE_OK) { return s; }
+    }
+    if (size != sizeof(float)) { return TARE_OK; }
+    char self[PATH_MAX], other[PATH_MAX + 8];
+    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    snprintf(other, sizeof other, "%.*s-f32", length > 0 ? (int)length : 0, self);
+    execv(other, argv);
+    return tare_fail(TARE_EIO, "%s, which checks plugins built in float, cannot be run: %s", other, strerror(errno));
+}
+#endif
+
+/* Opened before anything is checked or listed, so that names of their ops and a misspelt path are known. */
+static tare_status open_plugins(const options *o, char **argv) {
+#ifdef TARE_F64
+    tare_status s = hand_over(o, argv);
+#else
+    (void)argv;
+    tare_status s = TARE_OK;
+#endif
+    for (int64_t i = 0; i < o->names.count && s == TARE_OK; i++) {
+        const char *path = o->names.name[i];
+        const tare_plugin *p = NULL;
+        if (is_plugin(path)) { s = tare_plugin_open(path, &p); }
+        if (p && !p->ops && !p->norms) {
+            s = tare_fail(TARE_ENOENT, "%s: brings no op and no norm: nothing to check", path);
+        }
+    }
+    return s;
+}
+
+/* ---- all that is asked for --------------------------------------------------------------------------------------- */
+
 static tare_status check(const options *o, counts *n) {
     const tare_op *op;
     const tare_opcase *opcase;
     /* A misspelt name is told before minutes of checking. */
     for (int64_t i = 0; i < o->names.count; i++) {
-        tare_status s = find(o->names.name[i], &op, &opcase);
+        tare_status s = is_plugin(o->names.name[i]) ? TARE_OK : find(o->names.name[i], &op, &opcase);
         if (s != TARE_OK) { return s; }
+    }
+    if (sizeof(tare_real) == sizeof(float)) {
+        printf("in float: errors up to 0.02 pass, since rounding hides smaller ones; built in double, it is checked to "
+               "1e-6\n");
     }
     printf("%-26s %-24s %-11s %-8s %-8s\n", "op", "case", "worst error", "compared", "subsets");
     for (int i = 0; o->all && tare_op_at(i); i++) { check_op(tare_op_at(i), NULL, o, n); }
     for (int64_t i = 0; i < o->names.count && !o->all; i++) {
-        if (find(o->names.name[i], &op, &opcase) == TARE_OK) { check_op(op, opcase, o, n); }
+        if (is_plugin(o->names.name[i])) {
+            check_plugin(o->names.name[i], o, n);
+        } else if (find(o->names.name[i], &op, &opcase) == TARE_OK) {
+            check_op(op, opcase, o, n);
+        }
     }
     printf("\n%d cases passed, %d failed", n->passed, n->failed);
     if (n->without) { printf(", %d ops have no backward", n->without); }
@@ -124,10 +223,15 @@ static tare_status check(const options *o, counts *n) {
 int main(int argc, char **argv) {
     options o = { 0 };
     counts n = { 0 };
-    tare_options *args =
-        tare_options_new("gradcheck", TARE_DESCRIBE "check ops' gradients against central differences");
+#ifdef TARE_F64
+    static const char about[] = TARE_DESCRIBE "check ops' gradients against central differences";
+#else
+    static const char about[] = TARE_DESCRIBE "the same in float; `tare gradcheck` calls it where a plugin is";
+#endif
+    tare_options *args = tare_options_new("gradcheck", about);
     tare_status s = args ? tare_options_add(args, table, &o) : TARE_ENOMEM;
     if (s == TARE_OK) { s = tare_options_parse(args, argc, argv); }
+    if (s == TARE_OK) { s = open_plugins(&o, argv); }
     if (s == TARE_OK && tare_options_text(args)) {
         fputs(tare_options_text(args), stdout);
     } else if (s == TARE_OK && o.list) {
