@@ -63,7 +63,7 @@ static tare_status check_shapes(tare_node *n, tare_rnn_kind kind) {
 
 /* What forward works with beside the gates: zeros for states that were not given, a bias, W_hh turned, and the GRU's h'. */
 typedef struct forward_room {
-    int64_t gates, zeros, bias, turned, hidden, all;
+    int64_t zeros, bias, turned, hidden, all;
 } forward_room;
 
 static forward_room room_of(const tare__rnn *r, bool grad) {
@@ -72,7 +72,7 @@ static forward_room room_of(const tare__rnn *r, bool grad) {
     m.zeros = grad ? 0 : steps * (r->sums + (has_cells(r->kind) ? r->width : 0));
     m.bias = m.zeros + r->batch * r->width;
     m.turned = m.bias + r->sums;
-    m.hidden = m.turned + (r->steps > 1 ? r->sums * r->width : 0);
+    m.hidden = m.turned + (r->steps > 1 ? tare__rnn_pitch(r->sums) * r->width : 0);
     m.all = m.hidden + (r->kind == TARE_GRU ? r->batch * r->sums : 0);
     return m;
 }
@@ -155,8 +155,9 @@ typedef struct turn_job {
 /* Rows [begin, end) of W_hh^T: many products are worth one transposition. */
 static void turn_weight(void *context, int64_t begin, int64_t end) {
     const turn_job *j = context;
-    int64_t width = j->r->width, sums = j->r->sums;
-    tare__kernels()->copy(end - begin, sums, j->r->w_hh + begin, 1, width, j->to + begin * sums, sums, 1, false);
+    int64_t width = j->r->width, pitch = tare__rnn_pitch(j->r->sums);
+    tare__kernels()->copy(end - begin, j->r->sums, j->r->w_hh + begin, 1, width, j->to + begin * pitch, pitch, 1,
+                          false);
 }
 
 /* ---- step by step ------------------------------------------------------------------------------------------------ */
@@ -173,7 +174,7 @@ static void multiply_state(const forward_job *j, int64_t rows, const tare_real *
                                    .a = h,
                                    .lda = r->width,
                                    .b = j->turned ? j->turned : r->w_hh,
-                                   .ldb = j->turned ? r->sums : r->width,
+                                   .ldb = j->turned ? tare__rnn_pitch(r->sums) : r->width,
                                    .beta = !gru,
                                    .c = to,
                                    .ldc = r->sums,
@@ -261,19 +262,22 @@ static const int32_t lengths[] = { 2, 5, 3 };
 enum { NO_W_IH = 4, NO_BIAS = 8 | 16, NO_H0 = 32, NO_C0 = 64, NO_STATE = NO_H0 | NO_C0 };
 
 static const tare_opcase cases[] = {
-    { .name = "tanh", INPUTS(4, 3, 2, 5, 1), .absent = NO_C0, ATTR(TARE_RNN_TANH, NULL) },
-    { .name = "relu", INPUTS(3, 2, 4, 3, 1), .absent = NO_STATE, ATTR(TARE_RNN_RELU, NULL) },
-    { .name = "tanh_lengths", INPUTS(5, 3, 2, 4, 1), .absent = NO_C0, ATTR(TARE_RNN_TANH, lengths) },
-    { .name = "gru", INPUTS(4, 3, 2, 5, 3), .absent = NO_C0, ATTR(TARE_GRU, NULL) },
-    { .name = "gru_plain", INPUTS(3, 2, 3, 4, 3), .absent = NO_BIAS | NO_STATE, ATTR(TARE_GRU, NULL) },
-    { .name = "gru_lengths", INPUTS(5, 3, 2, 4, 3), .absent = NO_C0, ATTR(TARE_GRU, lengths) },
-    { .name = "gru_summed", INPUTS(3, 2, 12, 4, 3), .absent = NO_W_IH | NO_C0, ATTR(TARE_GRU, NULL) },
-    { .name = "lstm", INPUTS(4, 3, 2, 5, 4), ATTR(TARE_LSTM, NULL) },
-    { .name = "lstm_plain", INPUTS(3, 2, 3, 4, 4), .absent = NO_BIAS | NO_STATE, ATTR(TARE_LSTM, NULL) },
-    { .name = "lstm_lengths", INPUTS(5, 3, 2, 4, 4), ATTR(TARE_LSTM, lengths) },
-    { .name = "lstm_summed", INPUTS(3, 2, 16, 4, 4), .absent = NO_W_IH | NO_BIAS | NO_STATE, ATTR(TARE_LSTM, NULL) },
-    { .name = "lstm_wide", INPUTS(2, 19, 3, 17, 4), .absent = NO_C0, ATTR(TARE_LSTM, NULL) },
-    { .name = "lstm_one_step", INPUTS(1, 2, 3, 4, 4), ATTR(TARE_LSTM, NULL) },
+    { .name = "tanh", INPUTS(4, 3, 2, 5, 1), .absent = NO_C0, ATTR(TARE_RNN_TANH, .lengths = NULL) },
+    { .name = "relu", INPUTS(3, 2, 4, 3, 1), .absent = NO_STATE, ATTR(TARE_RNN_RELU, .lengths = NULL) },
+    { .name = "tanh_lengths", INPUTS(5, 3, 2, 4, 1), .absent = NO_C0, ATTR(TARE_RNN_TANH, .lengths = lengths) },
+    { .name = "gru", INPUTS(4, 3, 2, 5, 3), .absent = NO_C0, ATTR(TARE_GRU, .lengths = NULL) },
+    { .name = "gru_plain", INPUTS(3, 2, 3, 4, 3), .absent = NO_BIAS | NO_STATE, ATTR(TARE_GRU, .lengths = NULL) },
+    { .name = "gru_lengths", INPUTS(5, 3, 2, 4, 3), .absent = NO_C0, ATTR(TARE_GRU, .lengths = lengths) },
+    { .name = "gru_summed", INPUTS(3, 2, 12, 4, 3), .absent = NO_W_IH | NO_C0, ATTR(TARE_GRU, .lengths = NULL) },
+    { .name = "lstm", INPUTS(4, 3, 2, 5, 4), ATTR(TARE_LSTM, .lengths = NULL) },
+    { .name = "lstm_plain", INPUTS(3, 2, 3, 4, 4), .absent = NO_BIAS | NO_STATE, ATTR(TARE_LSTM, .lengths = NULL) },
+    { .name = "lstm_lengths", INPUTS(5, 3, 2, 4, 4), ATTR(TARE_LSTM, .lengths = lengths) },
+    { .name = "lstm_summed",
+      INPUTS(3, 2, 16, 4, 4),
+      .absent = NO_W_IH | NO_BIAS | NO_STATE,
+      ATTR(TARE_LSTM, .lengths = NULL) },
+    { .name = "lstm_wide", INPUTS(2, 19, 3, 17, 4), .absent = NO_C0, ATTR(TARE_LSTM, .lengths = NULL) },
+    { .name = "lstm_one_step", INPUTS(1, 2, 3, 4, 4), ATTR(TARE_LSTM, .lengths = NULL) },
     { .name = NULL },
 };
 

@@ -27,9 +27,12 @@ typedef struct tare__rnn {
 tare__rnn tare__rnn_of(const tare_node *n);
 void tare__rnn_backward(tare_node *n);
 
-/* Sequences that one thread takes through all steps. No thread then waits for another within a step; with 8 rows or more a product
- * is bound by arithmetic, not by reading the weights. */
-static inline int64_t tare__rnn_chunk(int64_t batch) { return tare__min(16, tare__max(4, tare__ceil_div(batch, 2))); }
+/* Sequences that one thread takes through all steps. No thread then waits for another within a step; 8 rows are enough for the
+ * product to be bound by arithmetic, not by reading the weights, and few enough to lie in registers. */
+static inline int64_t tare__rnn_chunk(int64_t batch) { return tare__min(8, tare__max(4, tare__ceil_div(batch, 2))); }
+
+/* Rows of the turned W_hh are so far apart: a power of two would put a whole column of it into one set of the cache. */
+static inline int64_t tare__rnn_pitch(int64_t sums) { return sums + 16; }
 
 static inline bool tare__rnn_runs(const tare__rnn *r, int64_t step, int64_t row) {
     return !r->lengths || step < r->lengths[row];
