@@ -57,6 +57,7 @@ static void specs_in_canonical_form(void **state) {
         { "dyt:alpha=0.5", "dyt" },
         { "grn:eps=1e-3", "grn:eps=0.001" },
         { "frn:tlu=no", "frn:tlu=no" },
+        { "switch:stat_update=0.2", "switch:stat_update=0.2" },
         { "sn", "sn" },
         { "sn:mode=conv,size=28,iterations=2", "sn:iterations=2,mode=conv,size=28" },
         { "sn:mode=kernel,size=16", "sn" },
@@ -79,7 +80,7 @@ static void specs_in_canonical_form(void **state) {
 static void wrong_specs(void **state) {
     (void)state;
     const char *cases[][2] = {
-        { "", "norm \"\" ends too soon: there is no such norm; known: none, bn, ln, in, gn, rms, dyt, grn, frn, sn, wn, ws" },
+        { "", "norm \"\" ends too soon: there is no such norm; known: none, bn, ln, in, gn, rms, dyt, grn, frn, switch, sn, wn, ws" },
         { "bm", "norm \"bm\", character 1 (\"bm\"): there is no such norm" },
         { "gn:", "norm \"gn:\" ends too soon: groups must be a whole number in 1..1e+09, or auto" },
         { "gn:x", "character 4 (\"x\"): groups must be" },
@@ -151,7 +152,7 @@ static void every_kind_is_what_it_says(void **state) {
         tare_tape_free(tape);
         tare_params_free(ps);
     }
-    assert_int_equal(12, kinds);
+    assert_int_equal(13, kinds);
     assert_null(tare_norm_kind_at(-1));
     assert_null(tare_norm_kind_find("bm"));
     assert_null(tare_norm_kind_find(NULL));

@@ -112,6 +112,12 @@ TARE_API tare_tensor *tare_grn(tare_tape *t, tare_tensor *x, tare_tensor *gamma,
 TARE_API tare_tensor *tare_frn(tare_tape *t, tare_tensor *x, tare_tensor *gamma, tare_tensor *beta, tare_tensor *tau,
                                double eps);
 
+/* tare_adain - the content's channels with the style's mean and deviation, sample by sample
+ *   y = s_nc (content - mean_nc) / sqrt(var_nc + eps) + m_nc,  m the style's mean, s = v / sqrt(v + eps) with its variance v
+ *   content [N,C,...], style [N,C,...]: positions may differ, 2 or more in each;  eps 0: 1e-5
+ *   source  Huang & Belongie 2017, arXiv:1703.06868, eq. 8 */
+TARE_API tare_tensor *tare_adain(tare_tape *t, tare_tensor *content, tare_tensor *style, double eps);
+
 /* ---- layers: parameters "weight" (gamma, 1) and "bias" (beta, 0), without weight decay ------------------------------- */
 
 /* tare_layer_batch_norm - buffers "running_mean" (0), "running_var" (1) and "num_batches_tracked" (0, a scalar).
@@ -200,6 +206,27 @@ typedef struct tare_layer_frn_opt {
     bool no_threshold; /* no tau */
 } tare_layer_frn_opt;
 TARE_API tare_layer *tare_layer_frn(tare_params *ps, const char *name, int64_t channels, tare_layer_frn_opt opt);
+
+/* tare_layer_switchable_norm - gamma (x - mean) / sqrt(var + eps) + beta with mean = sum_k w_k mean_k, var = sum_k w'_k var_k over
+ * the statistics k of instance, layer and batch norm; w, w' the softmax of "mean_weight" and "var_weight" [3] (1). Evaluation
+ * takes the batch's from "running_mean" and "running_var" (the biased variance). x [N,C,...] with 2 positions or more; squares of
+ * deviations must fit the number range.   errors (sticky)  TARE_EINVAL: channels < 1, eps < 0, stat_update outside [0, 1] */
+typedef struct tare_layer_switchable_norm_opt {
+    double eps;         /* 0: 1e-5 */
+    double stat_update; /* 0: 0.1 */
+} tare_layer_switchable_norm_opt;
+TARE_API tare_layer *tare_layer_switchable_norm(tare_params *ps, const char *name, int64_t channels,
+                                                tare_layer_switchable_norm_opt opt);
+
+/* tare_layer_conditional_norm - gamma_k norm(x) + beta_k, k the class of the sample: "weight" (1) and "bias" (0), [classes, C].
+ *   `norm` is any norm of [N,C,...] in the same tare_params, best one without scale and shift ("bn:affine=no", "in:affine=no").
+ *   errors (sticky)  TARE_EINVAL: norm NULL, channels < 1, classes < 1;  when run: TARE_EINVAL, x has another number of samples
+ *                    than tare_condition gave, or a class is out of range
+ * tare_condition - the classes of the samples that the next forwards of `model` see, for all conditional norms in it; lent, not
+ *   copied, until the next call. Returns how many norms there are. */
+TARE_API tare_layer *tare_layer_conditional_norm(tare_params *ps, const char *name, tare_layer *norm, int64_t channels,
+                                                 int64_t classes);
+TARE_API int tare_condition(tare_layer *model, const int32_t *classes, int64_t samples);
 
 /* ---- of weights ---------------------------------------------------------------------------------------------------- */
 

@@ -21,6 +21,8 @@ TARE_API tare_tensor *tare_mul(tare_tape *t, tare_tensor *a, tare_tensor *b);
 TARE_API tare_tensor *tare_div(tare_tape *t, tare_tensor *a, tare_tensor *b);
 /*   factor * x */
 TARE_API tare_tensor *tare_scale(tare_tape *t, tare_tensor *x, double factor);
+/*   sqrt(x);  NaN below 0, and the gradient at 0 is Inf: add a little first */
+TARE_API tare_tensor *tare_sqrt(tare_tape *t, tare_tensor *x);
 
 /* tare_matmul - op(a) op(b) over the last two dimensions; the ones before are batch dimensions and broadcast
  *   a [..., m, k] or [..., k, m] with trans_a;  b [..., k, n] or [..., n, k] with trans_b;  returns [..., m, n]

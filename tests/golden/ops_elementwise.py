@@ -65,6 +65,9 @@ for name, function in (("sum", torch.sum), ("mean", torch.mean)):
     op(name, "alternating", lambda x, f=function: f(x, (0, 2, 4)), normal(2, 3, 2, 3, 2, 3))
     op(name, "alternating_odd", lambda x, f=function: f(x, (1, 3, 5)), normal(2, 3, 2, 3, 2, 3))
 
+for case, shape in (("odd", (3, 7)), ("scalar", ()), ("six_dims", (2, 1, 3, 2, 1, 2))):
+    op("sqrt", case, torch.sqrt, uniform(*shape, lo=0.5, hi=4.0))
+
 # ---- shapes ----------------------------------------------------------------------------------------------------------
 
 for case, shape, order in (("matrix", (3, 7), (1, 0)), ("tiles", (37, 18), (1, 0)), ("nothing", (3, 7), (0, 1)),

@@ -1,0 +1,140 @@
+/* switchable_norm.c - a learned mix of the statistics of instance, layer and batch norm. Made of ops.
+ * Luo et al. 2019, arXiv:1806.10779, eq. 2-5: layer's and batch's statistics come from the instances', which cost one pass. */
+#include "norm_spec.h"
+#include "planes.h"
+
+typedef struct switchable_norm {
+    tare_layer base;
+    tare_tensor *gamma, *beta;
+    tare_tensor *mean_weight, *var_weight; /* [3], before their softmax: instance, layer, batch */
+    tare_tensor *mean, *var;               /* [C] running statistics of the batch */
+    double eps, stat_update;
+} switchable_norm;
+
+/* Means and variances, each of a shape that meets [N,C,1]. */
+typedef struct moments {
+    tare_tensor *mean, *var;
+} moments;
+
+/* Of sets joined along the dimensions `dims`: the mean of means, the mean of variances and the variance of means. */
+static moments joined(tare_tape *t, moments each, unsigned dims) {
+    tare_tensor *mean = tare_mean(t, each.mean, dims, true), *off = tare_sub(t, each.mean, mean);
+    return (moments){ mean, tare_mean(t, tare_add(t, each.var, tare_mul(t, off, off)), dims, true) };
+}
+
+/* weights_k moment_k, summed */
+static tare_tensor *mix(tare_tape *t, tare_tensor *weights, tare_tensor *in, tare_tensor *ln, tare_tensor *bn) {
+    tare_tensor *w = tare_softmax(t, weights, 0), *parts[] = { in, ln, bn }, *sum = NULL;
+    for (int k = 0; k < 3; k++) {
+        tare_tensor *part = tare_mul(t, parts[k], tare_slice(t, w, 0, k, k + 1, 1));
+        sum = k ? tare_add(t, sum, part) : part;
+    }
+    return sum;
+}
+
+/* The variance kept is the biased one, so that evaluation mixes the same quantities as training. */
+static void update(const switchable_norm *s, const moments *batch, double origin) {
+    for (int64_t c = 0; batch->var && c < s->mean->numel; c++) {
+        double mean = (double)batch->mean->data[c] + origin, var = (double)batch->var->data[c], w = s->stat_update;
+        s->mean->data[c] = (tare_real)((1 - w) * (double)s->mean->data[c] + w * mean);
+        s->var->data[c] = (tare_real)((1 - w) * (double)s->var->data[c] + w * var);
+    }
+}
+
+/* The running statistics on the tape, [1,C,1]. */
+static moments running(const switchable_norm *s, tare_tape *t, double origin) {
+    tare_shape shape = TARE_SHAPE(1, s->mean->numel, 1);
+    moments m = { tare_input(t, shape, s->mean->data), tare_input(t, shape, s->var->data) };
+    for (int64_t c = 0; m.mean && c < s->mean->numel; c++) {
+        m.mean->data[c] = (tare_real)((double)s->mean->data[c] - origin);
+    }
+    return m;
+}
+
+static bool fits(const switchable_norm *s, tare_tape *tape, const tare__planes *p) {
+    tare_shape_buf buf;
+    if (p->channels == s->mean->numel && p->positions >= 2) { return true; }
+    tare_tape_fail(tape, TARE_ESHAPE,
+                   "switchable_norm \"%s\": x %s must have %d channels and 2 positions or more in each", s->base.name,
+                   tare_shape_text(p->shape, &buf), (int)s->mean->numel);
+    return false;
+}
+
+/* A number as a tensor. */
+static tare_tensor *number(tare_tape *t, double value) {
+    tare_tensor *x = tare_input(t, TARE_SHAPE(1), NULL);
+    if (x) { x->data[0] = (tare_real)value; }
+    return x;
+}
+
+static tare_tensor *forward(tare_layer *self, tare_tape *tape, tare_tensor *x) {
+    const switchable_norm *s = (const switchable_norm *)self;
+    tare__planes p;
+    if (!tare__planes_of(tape, "switchable_norm", x, &p) || !fits(s, tape, &p)) { return NULL; }
+    /* Measured from one of the values: far from 0 no mean loses digits. The result does not depend on it. */
+    double origin = x->numel ? (double)x->data[0] : 0;
+    tare_tensor *from = tare_sub(tape, p.x, number(tape, origin));
+    moments in = { tare_mean(tape, from, TARE_DIM(2), true), NULL };
+    tare_tensor *off = tare__use_up(tape, from, tare_sub(tape, from, in.mean)), *squares = tare_mul(tape, off, off);
+    in.var = tare__use_up(tape, squares, tare_mean(tape, squares, TARE_DIM(2), true));
+    moments ln = joined(tape, in, TARE_DIM(1));
+    bool training = tare_tape_training(tape);
+    moments bn = training ? joined(tape, in, TARE_DIM(0)) : running(s, tape, origin);
+    if (training && !tare_params_frozen(self->params)) { update(s, &bn, origin); }
+
+    tare_tensor *mean = mix(tape, s->mean_weight, in.mean, ln.mean, bn.mean);
+    tare_tensor *var = mix(tape, s->var_weight, in.var, ln.var, bn.var);
+    tare_tensor *scale = tare_div(tape, tare__planes_scale(tape, &p, "gamma", s->gamma, false),
+                                  tare_sqrt(tape, tare_add(tape, var, number(tape, s->eps))));
+    tare_tensor *centred = tare__use_up(tape, off, tare_sub(tape, off, tare_sub(tape, mean, in.mean)));
+    tare_tensor *y = tare__use_up(tape, centred, tare_mul(tape, centred, scale));
+    return tare__planes_affine(tape, &p, y, NULL, s->beta, false);
+}
+
+static const tare_layer_class switchable_norm_class = { .name = "switchable_norm", .forward = forward };
+
+tare_layer *tare_layer_switchable_norm(tare_params *ps, const char *name, int64_t channels,
+                                       tare_layer_switchable_norm_opt opt) {
+    switchable_norm *s = (switchable_norm *)tare_layer_new(ps, name, &switchable_norm_class, sizeof *s);
+    if (!s || !tare__norm_layer_ok(&s->base, channels, opt.eps)) { return NULL; }
+    if (!(opt.stat_update >= 0 && opt.stat_update <= 1)) {
+        return tare_params_fail(
+            ps, TARE_EINVAL, "switchable_norm \"%s\": stat_update is %g, the weight of the new batch: must lie in 0..1",
+            s->base.name, opt.stat_update);
+    }
+    s->eps = opt.eps > 0 ? opt.eps : 1e-5;
+    s->stat_update = opt.stat_update > 0 ? opt.stat_update : 0.1;
+    s->gamma = tare__norm_vector(&s->base, "weight", channels, 1);
+    s->beta = tare__norm_vector(&s->base, "bias", channels, 0);
+    s->mean_weight = tare__norm_vector(&s->base, "mean_weight", 3, 1);
+    s->var_weight = tare__norm_vector(&s->base, "var_weight", 3, 1);
+    tare_params_push(ps, tare_layer_own_name(&s->base));
+    s->mean = tare_buffer(ps, "running_mean", TARE_SHAPE(channels));
+    s->var = tare_buffer(ps, "running_var", TARE_SHAPE(channels));
+    tare_params_pop(ps);
+    tare_init_constant(ps, s->var, 1);
+    return tare_params_status(ps) ? NULL : &s->base;
+}
+
+/* ---- by spec ----------------------------------------------------------------------------------------------------- */
+
+static tare_layer *make(tare_params *ps, const char *name, tare_shape features, const double *values) {
+    return tare_layer_switchable_norm(ps, name, features.ndim ? features.dim[0] : 0,
+                                      (tare_layer_switchable_norm_opt){ .eps = values[0], .stat_update = values[1] });
+}
+
+const tare_norm_kind tare__norm_switch = {
+    .name = "switch",
+    .title = "Switchable Norm",
+    .over = "a learned mix: positions (in), the sample (ln), the batch (bn)",
+    .uses_batch = true,
+    .advice = "to find out which norm a convolutional net would like; slower than any of the three",
+    .source = "Luo et al. 2019, arXiv:1806.10779",
+    .options = { { .key = "eps", .initial = 1e-5, .lo = 1e-20, .hi = 1e20, .help = "added to the variance" },
+                 { .key = "stat_update",
+                   .initial = 0.1,
+                   .lo = 1e-6,
+                   .hi = 1,
+                   .help = "weight of the new batch in the running statistics" } },
+    .make = make,
+};
