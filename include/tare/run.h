@@ -142,7 +142,8 @@ TARE_API int64_t tare_peak_memory(void);
  * event, appended), last.safetensors and best.safetensors. */
 typedef struct tare_run tare_run;
 
-/* tare_run_open - make the folder, or open it again to resume, and write config.json.
+/* tare_run_open - make the folder and write config.json, or open it again to resume. A resumed run's config.json is written
+ * anew with its first event: what fails before that leaves the folder as it was.
  *   opt.resume: that folder;  opt.out: that one;  else runs/<program>-<hint>-<time>
  *   errors  TARE_EEXIST: the folder holds something (opt.force clears the run in it), or another process is in it;
  *           TARE_ENOENT: nothing there to resume;  TARE_EIO;  TARE_ENOMEM.   *run is NULL then */

@@ -21,6 +21,7 @@ struct tare_run {
     char *folder;
     int metrics; /* descriptor of metrics.jsonl, locked for this process */
     FILE *echo;
+    char *config;      /* of a resumed run: written with its first event */
     char *path[PATHS]; /* what tare_run_path gave last */
     int next_path;
 };
@@ -114,12 +115,13 @@ static void add_machine(tare__text *t) {
     tare__json_close(t, '}');
 }
 
-static tare_status write_config(const char *folder, const tare_options *o) {
+/* Text for config.json; NULL: out of memory. */
+static char *config_text(const tare_options *o) {
     char now[32];
     time_t clock = time(NULL);
     struct tm utc;
     strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&clock, &utc));
-    char *path = join(folder, "config.json"), *command = tare_options_command(o);
+    char *command = tare_options_command(o);
     tare__text t = { .failed = !command };
     tare__json_open(&t, NULL, '{');
     tare__json_string(&t, "program", o->name);
@@ -131,11 +133,19 @@ static tare_status write_config(const char *folder, const tare_options *o) {
     add_machine(&t);
     tare__json_close(&t, '}');
     char *json = tare__text_take(&t), *text = json ? tare__json_indented(json) : NULL;
-    tare_status s = path && text ? write_whole(path, text) : tare_fail(TARE_ENOMEM, "out of memory: config.json");
     tare_free(json);
-    tare_free(text);
     tare_free(command);
+    return text;
+}
+
+static tare_status write_config(tare_run *run) {
+    char *path = join(run->folder, "config.json");
+    tare_status s = path ? write_whole(path, run->config) : TARE_ENOMEM;
     tare_free(path);
+    if (s == TARE_OK) {
+        tare_free(run->config);
+        run->config = NULL;
+    }
     return s;
 }
 
@@ -212,8 +222,10 @@ tare_status tare_run_open(tare_run **out, const tare_options *o, const tare_run_
     if (s == TARE_OK) { s = open_metrics(run); }
     if (s == TARE_OK) {
         mend_last_line(run->metrics);
-        s = write_config(run->folder, o);
+        run->config = config_text(o);
+        s = run->config ? TARE_OK : tare_fail(TARE_ENOMEM, "out of memory: config.json");
     }
+    if (s == TARE_OK && !opt->resume) { s = write_config(run); }
     if (s != TARE_OK) {
         tare_run_close(run);
         return s;
@@ -226,6 +238,7 @@ void tare_run_close(tare_run *run) {
     if (!run) { return; }
     if (run->metrics >= 0) { close(run->metrics); }
     for (int i = 0; i < PATHS; i++) { tare_free(run->path[i]); }
+    tare_free(run->config);
     tare_free(run->folder);
     tare_free(run);
 }
@@ -277,9 +290,11 @@ char *tare_event(const char *event, const tare_field *fields) {
 }
 
 tare_status tare_run_log(tare_run *run, const char *event, const tare_field *fields) {
+    tare_status s = run->config ? write_config(run) : TARE_OK;
+    if (s != TARE_OK) { return s; }
     char *line = tare_event(event, fields);
     if (!line) { return TARE_ENOMEM; }
-    tare_status s = append(run->metrics, line, strlen(line));
+    s = append(run->metrics, line, strlen(line));
     if (run->echo && (fputs(line, run->echo) < 0 || fflush(run->echo) != 0)) { tare_stop_ask(SIGPIPE); }
     tare_free(line);
     return s;
