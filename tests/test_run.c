@@ -120,9 +120,12 @@ static void test_append(void **state) {
     tare_options *o = parser(&v);
     tare_run *run;
     write_all(test_path(dir, "metrics.jsonl"), "{\"event\":\"one\"}\n{\"eve");
+    write_all(test_path(dir, "config.json"), "before");
     v.run.resume = dir;
     assert_ok(tare_run_open(&run, o, &v.run, NULL));
+    assert_string_equal(read_all(test_path(dir, "config.json")), "before"); /* until something has come of it */
     assert_ok(tare_run_log(run, "two", TARE_FIELDS(TARE_NUMBER("x", 1))));
+    assert_contains(read_all(test_path(dir, "config.json")), "\"seed\": 1");
     assert_string_equal(read_all(test_path(dir, "metrics.jsonl")),
                         "{\"event\":\"one\"}\n{\"eve\n{\"event\":\"two\",\"x\":1}\n");
     /* a second process keeps out */
@@ -218,8 +221,14 @@ static void test_learn(void **state) {
     v.learn.schedule = "cosinus";
     assert_status(TARE_EINVAL, tare_learn_resolve(&v.learn, true));
     assert_contains(tare_error(), "--schedule");
-    v.learn.schedule = "cosine";
+    v.learn.schedule = "cosine:min=1";
+    assert_status(TARE_EINVAL, tare_learn_resolve(&v.learn, true));
+    assert_contains(tare_error(), "--schedule: min is 1, above the rate");
+    v.learn.schedule = "cosine:warmup=3";
     v.learn.warmup = 11;
+    assert_status(TARE_EINVAL, tare_learn_resolve(&v.learn, true));
+    assert_contains(tare_error(), "choose one");
+    v.learn.schedule = "cosine";
     tare_schedule s;
     assert_status(TARE_EINVAL, tare_learn_schedule(&v.learn, 10, &s));
     assert_contains(tare_error(), "--warmup");

@@ -66,11 +66,11 @@ static void test_parse(void **state) {
         assert_true(s.lr == 3 && s.steps == 1000);
     }
     /* the longest text fits */
-    tare_schedule s = { TARE_SCHEDULE_CONSTANT, 1, 1.0 / 3 * 1e-300, 1, 9007199254740992, 1e300 / 3, 2e-300 / 3 },
-                  back = s;
+    tare_schedule s = { TARE_SCHEDULE_STEP, 1, 0, 1, 9007199254740992, 1e300 / 3, 2e-300 / 3 },
+                  back = { .kind = TARE_SCHEDULE_CONSTANT };
     tare_schedule_buf buf;
     assert_ok(tare_schedule_parse(&back, tare_schedule_text(&s, &buf)));
-    assert_true(back.min == s.min && back.every == s.every && back.gamma == s.gamma);
+    assert_true(back.warmup == s.warmup && back.every == s.every && back.gamma == s.gamma);
 }
 
 static void test_parse_errors(void **state) {
@@ -84,6 +84,11 @@ static void test_parse_errors(void **state) {
         { "cosine:min=1x", "KEY=NUMBER" },
         { "cosine:min=nan", "KEY=NUMBER" },
         { "cosine:min=-1", "min is -1" },
+        { "cosine:gamma=0.5", "cosine has no gamma; step does" },
+        { "constant:min=0.1", "constant has no min; cosine and linear do" },
+        { "step:min=0.1", "step has no min" },
+        { "step:every=0", "every is 0" },
+        { "step:gamma=0", "gamma is 0" },
         { "cosine:max=1", "unknown key \"max\"; known are min" },
         { "cosine:min=1,", "KEY=NUMBER" },
         { "cosine:warmup=1.5", "warmup" },

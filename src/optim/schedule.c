@@ -60,6 +60,21 @@ tare_status tare_schedule_check(const tare_schedule *s) {
 
 /* ---- text -------------------------------------------------------------------------------------------------------- */
 
+static bool falls(tare_schedule_kind kind) { return kind == TARE_SCHEDULE_COSINE || kind == TARE_SCHEDULE_LINEAR; }
+
+/* A key of another kind would be read and forgotten, as would a 0 that stands for the default. */
+static tare_status check_key(tare_schedule_kind kind, const char *key, double value) {
+    bool jump = strcmp(key, "every") == 0 || strcmp(key, "gamma") == 0;
+    if (strcmp(key, "min") == 0 && !falls(kind)) {
+        return tare_fail(TARE_EINVAL, "schedule: %s has no min; cosine and linear do", tare_schedule_name(kind));
+    }
+    if (jump && kind != TARE_SCHEDULE_STEP) {
+        return tare_fail(TARE_EINVAL, "schedule: %s has no %s; step does", tare_schedule_name(kind), key);
+    }
+    if (jump && value == 0) { return tare_fail(TARE_EINVAL, "schedule: %s is 0, expected a number above 0", key); }
+    return TARE_OK;
+}
+
 /* "min=1e-5": the `length` characters at `text`. */
 static tare_status parse_pair(tare_schedule *s, const char *text, size_t length) {
     char pair[64];
@@ -73,6 +88,8 @@ static tare_status parse_pair(tare_schedule *s, const char *text, size_t length)
     }
     *equals = '\0';
     tare_status status = check_number(pair, value);
+    if (status) { return status; }
+    status = check_key(s->kind, pair, value);
     if (status) { return status; }
     if (strcmp(pair, "min") == 0) {
         s->min = value;
@@ -112,7 +129,9 @@ tare_status tare_schedule_parse(tare_schedule *s, const char *text) {
 }
 
 const char *tare_schedule_text(const tare_schedule *s, tare_schedule_buf *buffer) {
-    const double values[] = { s->min, s->every, s->gamma, (double)s->warmup };
+    bool jumps = s->kind == TARE_SCHEDULE_STEP;
+    const double values[] = { falls(s->kind) ? s->min : 0, jumps ? s->every : 0, jumps ? s->gamma : 0,
+                              (double)s->warmup };
     const char *const keys[] = { "min", "every", "gamma", "warmup" };
     size_t used = (size_t)snprintf(buffer->text, sizeof buffer->text, "%s", tare_schedule_name(s->kind));
     char separator = ':';

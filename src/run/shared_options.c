@@ -83,8 +83,17 @@ tare_status tare_learn_resolve(tare_learn_opt *opt, bool lr_given) {
         return tare_fail(TARE_EINVAL, "--momentum: %s has none; sgd and rmsprop do", opt->optimizer);
     }
     tare_schedule s = { 0 };
-    if (tare_schedule_parse(&s, opt->schedule) != TARE_OK) {
-        return tare_fail(TARE_EINVAL, "--schedule: %s", tare_error());
+    tare_status status = tare_schedule_parse(&s, opt->schedule);
+    if (status != TARE_OK) {
+        const char *why = tare_error();
+        return tare_fail(status, "--schedule: %s", strncmp(why, "schedule: ", 10) == 0 ? why + 10 : why);
+    }
+    if (s.min > opt->lr) {
+        return tare_fail(TARE_EINVAL, "--schedule: min is %g, above the rate %g that it comes down from", s.min,
+                         opt->lr);
+    }
+    if (s.warmup > 0 && opt->warmup > 0) {
+        return tare_fail(TARE_EINVAL, "--warmup and a warmup in --schedule: choose one");
     }
     return TARE_OK;
 }
