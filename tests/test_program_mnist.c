@@ -216,6 +216,11 @@ static void test_dry_run(void **state) {
     assert_contains(o->out, "MiB for a step of 20 images");
     assert_contains(o->out, "\"batch\": 20");
     assert_false(exists(place("dry")));
+    o = run("tare-mnist " SMALL "--dry-run --json", work);
+    assert_code(0, o);
+    assert_true(strncmp(o->out, "{\"event\":\"dry_run\",", 19) == 0);
+    assert_null(strchr(strchr(o->out, '\n') + 1, '\n')); /* one line */
+    assert_string_equal(run("tare-mnist " SMALL "--dry-run --quiet", work)->out, "");
 }
 
 /* A reader that goes away ends the run quietly: the state is saved, the code is a closed pipe's. */
@@ -316,6 +321,9 @@ static void test_usage(void **state) {
         { "--predict x.png", { "--eval" } },
         { "--resume a --out b", { "--resume" } },
         { "--resume a --eval b", { "--resume" } },
+        { "--eval b", { "--eval", "--out" } },
+        { "--schedule cosine:gamma=0.5", { "--schedule", "no gamma" } },
+        { "--schedule cosine:min=1", { "--schedule", "min is 1" } },
         { "picture.png", { "unexpected word \"picture.png\"" } },
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -63,6 +63,9 @@ static void test_launch(void **state) {
     o = run("tare --version");
     assert_code(0, o);
     assert_contains(o->out, "tare " TARE_VERSION);
+    o = run("tare help mnist");
+    assert_code(0, o);
+    assert_contains(o->out, "Usage: tare mnist");
 }
 
 static void test_typos(void **state) {
@@ -76,7 +79,8 @@ static void test_typos(void **state) {
         { "tare notes", "there is no program \"notes\"" },
         { "tare zzzzzzzz", "`tare` alone lists" },
         { "tare ../tare-mnist", "there is no program" },
-        { "tare --verbose", "there is no program" },
+        { "tare --verbose", "unknown option --verbose" },
+        { "tare help mnsit", "did you mean \"tare mnist\"?" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const outcome *o = run("%s", cases[i].call);

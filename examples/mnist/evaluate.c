@@ -158,7 +158,7 @@ static tare_status open_test_data(const options *o, const input_spec *in, tare_d
         loader);
 }
 
-static void print_event(const char *event, const tare_field *fields) {
+void print_event(const char *event, const tare_field *fields) {
     char *line = tare_event(event, fields);
     if (line) { fputs(line, stdout); }
     tare_free(line);
@@ -171,6 +171,7 @@ static void print_score(const options *o, const input_spec *in, const score *s, 
         if (isfinite(by_batch)) { print_event("batch_norm", COMPARE_FIELDS(s->accuracy, by_batch)); }
         return;
     }
+    if (o->run.quiet) { return; }
     for (int64_t k = 0; k < in->classes && k < SCORE_CLASSES; k++) {
         if (s->count[k] == 0) { continue; }
         printf("%-20s %6.2f%%  (%lld of %lld)\n", class_name(in, k, name, sizeof name),
@@ -217,6 +218,7 @@ static void print_prediction(const options *o, const input_spec *in, const char 
                                               TARE_NUMBER("probability", p[order[0]])));
         return;
     }
+    if (o->run.quiet) { return; }
     printf("%s:", file);
     for (int rank = 0; rank < 3 && order[rank] >= 0; rank++) {
         printf("%s %s %.1f%%", rank ? "," : "", class_name(in, order[rank], name, sizeof name),

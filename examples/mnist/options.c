@@ -72,6 +72,10 @@ static tare_status check_combination(options *o) {
         return tare_fail(TARE_EINVAL, "--predict needs a trained model: --eval RUN, the folder of a finished run");
     }
     if (o->run.resume && o->eval) { return tare_fail(TARE_EINVAL, "--resume trains and --eval tests: choose one"); }
+    if (o->eval && (o->run.out || o->run.force || o->run.dry_run)) {
+        return tare_fail(TARE_EINVAL,
+                         "--eval and --predict write nothing: --out, --force, --dry-run do not go with them");
+    }
     if (o->run.resume && (o->run.out || o->run.force)) {
         return tare_fail(TARE_EINVAL, "--resume goes on in the run's own folder: --out and --force do not go with it");
     }

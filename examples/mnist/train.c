@@ -114,6 +114,8 @@ static tare_status train_epochs(trainer *t) {
     if (t->epoch < t->o->epochs) {
         tare_progress_heading(t->progress, "%11s %8s %10s %11s %10s  %9s %8s", "epoch", "loss", "accuracy", "test loss",
                               "test acc.", "images/s", "seconds");
+    } else {
+        tare_progress_print(t->progress, "all %lld epochs are done; --epochs N adds more", (long long)t->epoch);
     }
     while (s == TARE_OK && t->epoch < t->o->epochs) {
         s = train_images(t);

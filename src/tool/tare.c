@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,6 +152,10 @@ static int run(launcher *l, char **argv) {
         fprintf(stderr, "tare: %s cannot be run: %s\n", path, strerror(errno));
         return 126;
     }
+    if (*name == '-') {
+        fprintf(stderr, "tare: unknown option %s (--help and --version are all)\n", name);
+        return 2;
+    }
     find_programs(l);
     const char *list[MAX_PROGRAMS];
     for (int i = 0; i < l->programs; i++) { list[i] = l->program[i].name; }
@@ -166,14 +171,32 @@ static int run(launcher *l, char **argv) {
     return 2;
 }
 
+/* A standard stream that the caller has closed would be the first file that a program opens: its output would land there. */
+static void open_streams(void) {
+    int fd;
+    while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= STDERR_FILENO) {}
+    if (fd > STDERR_FILENO) { close(fd); }
+}
+
+/* `tare help NAME` is `tare NAME --help`. */
+static int help(launcher *l, char *name, char *launcher_name) {
+    char flag[] = "--help";
+    char *argv[] = { launcher_name, name, flag, NULL };
+    return run(l, argv);
+}
+
 int main(int argc, char **argv) {
     static launcher l;
+    open_streams();
     find_places(&l);
     if (argc > 1 && strcmp(argv[1], "--version") == 0) {
         printf("tare %s\n", TARE_VERSION);
         return 0;
     }
-    if (argc > 1 && strcmp(argv[1], "--help") != 0 && strcmp(argv[1], "-h") != 0) { return run(&l, argv); }
+    bool wants_help =
+        argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0);
+    if (wants_help && argc > 2) { return help(&l, argv[2], argv[0]); }
+    if (argc > 1 && !wants_help) { return run(&l, argv); }
     find_programs(&l);
     print_list(&l);
     return 0;
