@@ -93,9 +93,11 @@ TARE_API tare_tensor *tare_rnn(tare_tape *t, tare_rnn_kind kind, tare_tensor *x,
 
 /* tare_sequence - what the layers of a model want to know of the batch at hand. It is the caller's: hand its address to the layers,
  * and set it before each forward. Without one every sequence fills x, from position 0 on. */
+typedef struct tare_kv_cache tare_kv_cache;
 typedef struct tare_sequence {
     const int32_t *lengths; /* [B]: steps of each sequence; NULL: all of x. They are copied where backward needs them */
     int64_t offset;         /* position of x's first step */
+    tare_kv_cache *cache;   /* where attention keeps keys and values, to generate step by step; NULL: nowhere */
 } tare_sequence;
 
 /* tare_layer_embedding - rows of "weight" [rows, width], which starts as normal(0, 1) as PyTorch's; x holds the row numbers, as
@@ -152,6 +154,15 @@ typedef struct tare_layer_attention_opt {
 } tare_layer_attention_opt;
 TARE_API tare_layer *tare_layer_attention(tare_params *ps, const char *name, int64_t width,
                                           tare_layer_attention_opt opt);
+
+/* tare_kv_cache_new - room for the keys and values of `context` positions in every attention layer of `model` (itself, its children,
+ * theirs). With it in its tare_sequence and evaluation on, a causal model that has seen x[0 .. offset) answers x[offset] alone as it
+ * would the whole: first forward a prompt [B,T,...] at offset 0, then single steps [B,1,...] with offset T, T + 1, ...
+ * Pairs with tare_kv_cache_free.   errors  NULL with TARE_EINVAL: no attention in the model, sizes < 1;  TARE_ENOMEM
+ *   errors of forward  TARE_EINVAL: training, not causal, lengths, several steps but not at offset 0, a layer or a batch that the
+ *   cache was not made for;  TARE_ESHAPE: beyond the context */
+TARE_API tare_kv_cache *tare_kv_cache_new(const tare_layer *model, int64_t batch, int64_t context);
+TARE_API void tare_kv_cache_free(tare_kv_cache *cache);
 
 /* tare_layer_transformer - one block: [B,T,width] -> [B,T,width]
  *   pre-norm   x + drop(attention(norm1(x))),  then  x + drop(feed_forward(norm2(x)))

@@ -1,19 +1,24 @@
 /* attention.c - self-attention of several heads as a layer: one product makes queries, keys and values, which the op reads as they
  * lie. */
-#include <tare/sequence.h>
+#include "attention.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-typedef struct attention {
-    tare_layer base; /* weight: in_proj_weight */
-    tare_tensor *bias;
-    tare_layer *out;
-    tare_layer_attention_opt opt;
-} attention;
+static tare_tensor *attend(const tare__attention_layer *a, tare_tape *tape, tare_tensor *qkv) {
+    const tare_sequence *sequence = a->opt.sequence;
+    if (sequence && sequence->cache) {
+        if (!qkv || tare__kv_cache_keep(sequence->cache, a, tape, qkv)) { return NULL; }
+        if (sequence->offset > 0) { return tare__kv_cache_attend(sequence->cache, a, tape, qkv); }
+    }
+    return tare_attention_packed(tape, qkv, a->opt.heads,
+                                 (tare_attention_opt){ .causal = a->opt.causal,
+                                                       .dropout = a->opt.dropout,
+                                                       .lengths = sequence ? sequence->lengths : NULL });
+}
 
 static tare_tensor *forward(tare_layer *self, tare_tape *tape, tare_tensor *x) {
-    const attention *a = (const attention *)self;
+    const tare__attention_layer *a = (const tare__attention_layer *)self;
     const tare_layer_attention_opt *opt = &a->opt;
     const tare_sequence *sequence = opt->sequence;
     if (x->shape.ndim != 3) {
@@ -30,10 +35,7 @@ static tare_tensor *forward(tare_layer *self, tare_tape *tape, tare_tensor *x) {
         tare_release(tape, qkv);
         qkv = turned;
     }
-    tare_tensor *y = tare_attention_packed(tape, qkv, opt->heads,
-                                           (tare_attention_opt){ .causal = opt->causal,
-                                                                 .dropout = opt->dropout,
-                                                                 .lengths = sequence ? sequence->lengths : NULL });
+    tare_tensor *y = attend(a, tape, qkv);
     tare_release(tape, qkv);
     tare_tensor *out = tare_forward(a->out, tape, y);
     tare_release(tape, y);
@@ -41,14 +43,14 @@ static tare_tensor *forward(tare_layer *self, tare_tape *tape, tare_tensor *x) {
 }
 
 static void describe(const tare_layer *self, char *text, size_t size) {
-    const tare_layer_attention_opt *opt = &((const attention *)self)->opt;
+    const tare_layer_attention_opt *opt = &((const tare__attention_layer *)self)->opt;
     snprintf(text, size, "%" PRId64 " heads%s%s", opt->heads, opt->causal ? ", causal" : "",
              opt->rotary ? ", rotary" : "");
 }
 
-static const tare_layer_class attention_class = { .name = "attention", .forward = forward, .describe = describe };
+const tare_layer_class tare__attention_class = { .name = "attention", .forward = forward, .describe = describe };
 
-static bool options_ok(tare_params *ps, const attention *a, int64_t width) {
+static bool options_ok(tare_params *ps, const tare__attention_layer *a, int64_t width) {
     const tare_layer_attention_opt *opt = &a->opt;
     const char *name = a->base.name;
     if (opt->heads < 1 || width < 1 || width % opt->heads) {
@@ -66,8 +68,8 @@ static bool options_ok(tare_params *ps, const attention *a, int64_t width) {
 }
 
 tare_layer *tare_layer_attention(tare_params *ps, const char *name, int64_t width, tare_layer_attention_opt opt) {
-    if (!name) { name = attention_class.name; }
-    attention *a = (attention *)tare_layer_new(ps, name, &attention_class, sizeof *a);
+    if (!name) { name = tare__attention_class.name; }
+    tare__attention_layer *a = (tare__attention_layer *)tare_layer_new(ps, name, &tare__attention_class, sizeof *a);
     if (!a) { return NULL; }
     a->opt = opt;
     if (opt.heads == 0) { a->opt.heads = 1; }
