@@ -119,11 +119,13 @@ static void test_random_shapes(void **state) {
     }
 }
 
-/* The shapes of real layers: several chunks, panels turned round beforehand, rows a power of two apart. */
+/* The shapes of real layers: several chunks, panels turned round beforehand, rows a power of two apart. The last two come to
+ * three panels of k values that need the room for them thrice, to the last number. */
 static void test_layer_shapes(void **state) {
     (void)state;
     static const int64_t shapes[][3] = { { 32, 256, 784 },  { 784, 32, 256 },  { 128, 10, 1152 }, { 64, 128, 9216 },
-                                         { 512, 128, 768 }, { 32, 256, 1024 }, { 1, 512, 300 },   { 700, 1, 300 } };
+                                         { 512, 128, 768 }, { 32, 256, 1024 }, { 1, 512, 300 },   { 700, 1, 300 },
+                                         { 64, 48, 8192 },  { 64, 96, 4096 } };
     tare_rng rng = tare_rng_new(2, "gemm");
     for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
         for (int trans = 0; trans < 4; trans++) {

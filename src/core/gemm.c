@@ -131,7 +131,7 @@ static void turn_panels(void *context, int64_t begin, int64_t end) {
 static void multiply_turned(const job *all) {
     _Alignas(64) tare_real turned[TURNED];
     const int64_t k = all->block.k, panels = ceil_div(all->block.columns, all->panel);
-    const int64_t step = ceil_div(k, ceil_div(panels * all->panel * k, TURNED));
+    const int64_t room = TURNED / (panels * all->panel), step = ceil_div(k, ceil_div(k, room)); /* step <= room */
     for (int64_t p = 0; p < k; p += step) {
         job w = *all;
         w.turned = turned;
