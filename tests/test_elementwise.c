@@ -128,6 +128,9 @@ static void large_shapes(void **state) {
     check_all(TARE_SHAPE(70001, 3), TARE_SHAPE(70001, 1));
     check_all(TARE_SHAPE(131, 2, 257), TARE_SHAPE(131, 1, 257));
     check_all(TARE_SHAPE(400, 1), TARE_SHAPE(1, 301));
+    /* cut differently by what it is multiplied with, so that one sum needs scratch and another does not */
+    check_all(TARE_SHAPE(32, 4), TARE_SHAPE(4096, 32, 1));
+    check_all(TARE_SHAPE(2051, 32, 1), TARE_SHAPE(1, 32, 4));
     check_all(TARE_SHAPE(100000), TARE_SHAPE(100000));
     check_all(TARE_SHAPE(2, 0, 3), TARE_SHAPE(1, 3));
     check_all(TARE_SHAPE(0), TARE_SHAPE(1));

@@ -45,10 +45,14 @@ void tare__repeat(tare_shape shape, const tare_real *a, tare_shape a_shape, doub
 tare_status tare__binary_check(tare_node *n) {
     tare_status status = tare__broadcast_check(n, n->in[0]->shape, n->in[1]->shape, &n->shape);
     if (status) { return status; }
+    /* The cut of a sum depends on what dy is multiplied with: nothing, the other operand, or y itself. */
     for (int i = 0; i < 2; i++) {
-        tare__reduction r = tare__reduction_plan(n->shape, n->in[i]->shape, n->in[1 - i]->shape);
-        size_t bytes = tare__reduction_scratch(&r);
-        if (bytes > n->grad_scratch_bytes) { n->grad_scratch_bytes = bytes; }
+        const tare_shape factor[] = { TARE_SCALAR, n->in[1 - i]->shape, n->shape };
+        for (int f = 0; f < 3; f++) {
+            tare__reduction r = tare__reduction_plan(n->shape, n->in[i]->shape, factor[f]);
+            size_t bytes = tare__reduction_scratch(&r);
+            if (bytes > n->grad_scratch_bytes) { n->grad_scratch_bytes = bytes; }
+        }
     }
     return TARE_OK;
 }
