@@ -232,6 +232,15 @@ static void test_no_images(void **state) {
     tare_tape_free(t);
 }
 
+/* A stride that leaves the image is as good as one that just does, and no slower. */
+static void test_far_stride(void **state) {
+    (void)state;
+    const sizes far = { 2, 2, 5, 6, 3, 3, 2, { .stride = INT32_MAX, .pad = 1 }, true };
+    check(&far);
+    const sizes along = { 1, 1, 7, 5, 2, 3, 3, { .stride = 1, .stride_w = INT32_MAX, .pad = 1 }, false };
+    check(&along);
+}
+
 static void expect_error(tare_status status, const char *words, tare_shape x, tare_shape w, tare_shape b,
                          tare_conv2d_opt opt) {
     tare_tape *t = tare_tape_new((tare_tape_opt){ .training = true });
@@ -263,10 +272,8 @@ static void test_errors(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_random),
-        cmocka_unit_test(test_no_images),
-        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_shapes),     cmocka_unit_test(test_random), cmocka_unit_test(test_no_images),
+        cmocka_unit_test(test_far_stride), cmocka_unit_test(test_errors),
     };
     if (test_isa_missing()) { return 77; }
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -289,6 +289,13 @@ static void test_errors(void **state) {
     assert_status(TARE_ESHAPE, tare_tape_status(t));
     assert_contains(tare_tape_error(t), "x [3,4,6] is not [N,C,H,W]");
     tare_tape_reset(t);
+    /* with padding a window would fit, and see nothing */
+    assert_null(tare_max_pool2d(t, tare_input(t, TARE_SHAPE(1, 1, 0, 4), NULL), (tare_pool2d_opt){ 2, .pad = 1 }));
+    assert_status(TARE_ESHAPE, tare_tape_status(t));
+    tare_tape_reset(t);
+    assert_null(tare_avg_pool2d(t, tare_input(t, TARE_SHAPE(1, 1, 0, 0), NULL), (tare_pool2d_opt){ 2, .pad = 1 }));
+    assert_contains(tare_tape_error(t), "the planes of x [1,1,0,0] are empty");
+    tare_tape_reset(t);
     assert_null(tare_global_avg_pool2d(t, tare_input(t, TARE_SHAPE(3, 4), NULL)));
     assert_contains(tare_tape_error(t), "global_avg_pool2d: x [3,4] is not [N,C,H,W]");
     tare_tape_free(t);

@@ -283,6 +283,8 @@ static void errors(void **state) {
     refuses(t, tare_reshape(t, X, TARE_SHAPE(4, -1)), TARE_ESHAPE, "[2,3]");
     refuses(t, tare_reshape(t, X, TARE_SHAPE(-2, -3)), TARE_ESHAPE, "[2,3]");
     refuses(t, tare_reshape(t, X, TARE_SHAPE(INT64_MAX, INT64_MAX, -1)), TARE_ESHAPE, "[2,3]");
+    refuses(t, tare_reshape(t, X, (tare_shape){ .ndim = 7 }), TARE_ESHAPE, "7 dimensions");
+    refuses(t, tare_reshape(t, X, (tare_shape){ .ndim = -1 }), TARE_ESHAPE, "-1 dimensions");
     refuses(t, tare_flatten(t, X, 2), TARE_ESHAPE, "flatten: x [2,3] has no dimension 2");
     refuses(t, tare_permute(t, X, (const int[]){ 0, 0 }), TARE_ESHAPE, "permute: order[1] is 0");
     refuses(t, tare_permute(t, X, (const int[]){ 1, 2 }), TARE_ESHAPE, "order[1] is 2");

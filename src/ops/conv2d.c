@@ -18,6 +18,9 @@ tare__conv2d tare__conv2d_of(const tare_node *n) {
     int64_t room_h = v.h + 2 * v.pad_h - v.dil_h * (v.r - 1) - 1, room_w = v.w + 2 * v.pad_w - v.dil_w * (v.s - 1) - 1;
     v.oh = room_h < 0 ? 0 : room_h / v.stride_h + 1;
     v.ow = room_w < 0 ? 0 : room_w / v.stride_w + 1;
+    /* A longer stride reaches no further, and backward has a phase for each step of it. */
+    v.stride_h = tare__min(v.stride_h, tare__max(room_h + 1, 1));
+    v.stride_w = tare__min(v.stride_w, tare__max(room_w + 1, 1));
     return v;
 }
 

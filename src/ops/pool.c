@@ -47,6 +47,9 @@ tare_status tare__pool2d_check(tare_node *n) {
     tare_shape x = n->in[0]->shape;
     tare_shape_buf text;
     if (x.ndim != 4) { return tare_node_fail(n, TARE_ESHAPE, "x %s is not [N,C,H,W]", tare_shape_text(x, &text)); }
+    if (x.dim[2] == 0 || x.dim[3] == 0) {
+        return tare_node_fail(n, TARE_ESHAPE, "the planes of x %s are empty", tare_shape_text(x, &text));
+    }
     tare_status status = check_options(n);
     if (status) { return status; }
     tare__pool p = tare__pool2d_walk(n);

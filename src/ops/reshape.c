@@ -12,6 +12,10 @@ static tare_status check(tare_node *n) {
     const tare_tensor *x = n->in[0];
     int open = -1, opens = 0;
     int64_t known = 1;
+    if (shape.ndim < 0 || shape.ndim > TARE_MAX_DIMS) {
+        return tare_node_fail(n, TARE_ESHAPE, "a shape of %d dimensions is wanted, %d are possible", shape.ndim,
+                              TARE_MAX_DIMS);
+    }
     for (int d = 0; d < shape.ndim; d++) {
         if (shape.dim[d] == -1) {
             open = d, opens++;
