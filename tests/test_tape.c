@@ -2,6 +2,7 @@
  * The ops are small ones of the test's own.   tare-test: double */
 #include "testing_support.h"
 
+#include <tare/ops.h>
 #include <tare/params.h>
 
 #include <math.h>
@@ -236,6 +237,25 @@ static void used_up_values_are_refused(void **state) {
     assert_null(apply1(t, &square, h));
     assert_contains(tare_tape_error(t), "square: input 0 has no values");
     assert_true(isnan(tare_item(h)));
+}
+
+/* An alias still has the address of what its owner has given back. */
+static void used_up_aliases_are_refused(void **state) {
+    tare_tape *t = *state;
+    tare_tensor *h = apply1(t, &square, input(t, true, 1, 2)), *aside = apply1(t, &row, h);
+    tare_tensor *loss = apply1(t, &total, h), *one = tare_reshape(t, loss, TARE_SHAPE(1));
+    assert_ok(tare_backward(t, loss));
+    assert_near(tare_item(one), 5, 1e-6); /* the loss stays, and so does its alias */
+    assert_null(tare_detach(t, aside));
+    assert_contains(tare_tape_error(t), "has no values");
+    tare_tape_reset(t);
+    tare_tensor *x = input(t, true, 3, -4), *sum = apply2(t, &plus, x, x), *a = apply1(t, &row, sum);
+    tare_tensor *scalar = tare_reshape(t, apply1(t, &total, sum), TARE_SHAPE(1));
+    tare_release(t, a);
+    tare_release(t, sum);
+    assert_near(tare_item(scalar), -2, 1e-6);
+    assert_null(apply1(t, &square, a));
+    assert_contains(tare_tape_error(t), "square: input 0 has no values");
 }
 
 /* ---- gradients --------------------------------------------------------------------------------------------------- */
@@ -662,6 +682,7 @@ int main(void) {
         with_tape(one_without_backward_is_refused_by_name),
         with_tape(backward_says_what_it_will_not_do),
         with_tape(used_up_values_are_refused),
+        with_tape(used_up_aliases_are_refused),
         with_tape(the_same_tensor_twice),
         with_tape(diamonds_add_up),
         with_tape(alias_chains),

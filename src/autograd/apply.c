@@ -33,7 +33,8 @@ static tare_status check_inputs(tare_node *n, tare_tensor *const *in, int n_in) 
             if (i >= n_in - op->n_optional) { continue; }
             return tare_node_fail(n, TARE_EINVAL, "input %d is NULL", i);
         }
-        if (!in[i]->data && in[i]->numel > 0) {
+        /* An alias still points at what its owner has given back. */
+        if (!tare__owner(in[i])->data && in[i]->numel > 0) {
             return tare_node_fail(n, TARE_EINVAL, "input %d has no values: released, or used up by backward", i);
         }
     }

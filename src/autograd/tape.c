@@ -177,8 +177,13 @@ tare_tensor *tare_input(tare_tape *t, tare_shape shape, const tare_real *data) {
 
 tare_tensor *tare_detach(tare_tape *t, tare_tensor *x) {
     if (!t || t->status || !x) { return NULL; }
-    if (!x->data && x->numel) { return tare_tape_fail(t, TARE_EINVAL, "detach: the tensor has no values any more"); }
+    if (!tare__owner(x)->data && x->numel) {
+        return tare_tape_fail(t, TARE_EINVAL, "detach: the tensor has no values any more");
+    }
     return tare_input(t, x->shape, x->data);
 }
 
-double tare_item(const tare_tensor *x) { return x && x->numel == 1 && x->data ? (double)x->data[0] : (double)NAN; }
+double tare_item(const tare_tensor *x) {
+    if (!x || x->numel != 1 || !(x->base ? x->base : x)->data) { return (double)NAN; }
+    return (double)x->data[0];
+}
