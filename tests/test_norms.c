@@ -579,6 +579,11 @@ static void statistics_stay_when_frozen(void **state) {
     tare_tape_training_set(m.tape, true);
     assert_null(tare_forward(m.bn, m.tape, tare_input(m.tape, TARE_SHAPE(1, 1), NULL)));
     assert_true(m.seen[0] == 1);
+    /* and so does a batch of nothing, whose mean is none */
+    tare_tape_reset(m.tape);
+    assert_non_null(tare_forward(m.bn, m.tape, tare_input(m.tape, TARE_SHAPE(3, 1, 0), NULL)));
+    assert_non_null(tare_forward(m.bn, m.tape, tare_input(m.tape, TARE_SHAPE(0, 1), NULL)));
+    assert_true(mean == m.mean[0] && var == m.var[0] && m.seen[0] == 1);
     model_free(&m);
 }
 

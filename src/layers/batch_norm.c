@@ -45,7 +45,7 @@ static tare_tensor *forward(tare_layer *self, tare_tape *tape, tare_tensor *x) {
     if (bn->source != AS_TAPE) { tare_tape_training_set(tape, true); }
     tare_tensor *y = run(bn, tape, x, update);
     tare_tape_training_set(tape, training);
-    if (!y || !update) { return y; }
+    if (!y || !update || y->numel == 0) { return y; }
     bn->sets += sets_of(bn, x);
     bn->seen->data[0] = bn->source == RECALIBRATE ? (tare_real)bn->sets : bn->seen->data[0] + (tare_real)sets_of(bn, x);
     return y;

@@ -26,7 +26,7 @@ static work work_of(const tare_node *n) {
     w.mean = n->in[3] ? n->in[3]->data : NULL;
     w.var = n->in[4] ? n->in[4]->data : NULL;
     w.own = !w.mean || (n->training && !opt->use_stats);
-    w.update = w.own && w.mean && n->training && !opt->keep_stats;
+    w.update = w.own && w.mean && n->training && !opt->keep_stats && x->numel > 0;
     w.eps = tare__norm_eps(opt->eps);
     w.batch = w.own && opt->sub_batch > 0 ? tare__min(opt->sub_batch, a.outer) : a.outer;
     w.sets = w.batch > 0 ? tare__ceil_div(a.outer, w.batch) : 0;
