@@ -74,7 +74,8 @@ static struct {
     _Alignas(64) _Atomic int64_t unfinished; /* chunks */
     atomic_bool busy;
     atomic_int sleeping;
-    int workers; /* touched by whoever holds busy */
+    int workers;  /* touched by whoever holds busy */
+    bool watched; /* fork has been told of us; the same */
     pthread_mutex_t lock;
     pthread_cond_t wake;
 } pool = { .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER };
@@ -109,8 +110,8 @@ static void work(uint32_t number, int self) {
     }
 }
 
-static void wait_for_job(uint32_t seen) {
-    int spins = tare_threads() > cores() ? 0 : SPINS;
+static void wait_for_job(uint32_t seen, int available) {
+    int spins = tare_threads() > available ? 0 : SPINS;
     for (int i = 0; i < spins; i++) {
         if (atomic_load_explicit(&pool.number, memory_order_relaxed) != seen) { return; }
         relax();
@@ -123,20 +124,32 @@ static void wait_for_job(uint32_t seen) {
 }
 
 static void *worker(void *self_address) {
-    int self = (int)(intptr_t)self_address;
+    int self = (int)(intptr_t)self_address, available = cores();
     uint32_t seen = 0;
     inside = true;
     for (;;) {
-        wait_for_job(seen);
+        wait_for_job(seen, available);
         seen = atomic_load(&pool.number);
         work(seen, self);
     }
     return NULL;
 }
 
+/* In the child of a fork: the threads have not come along, and what they were at must not be begun again. */
+static void forget_workers(void) {
+    uint64_t number = atomic_load(&pool.number);
+    for (int s = 0; s < MAX_THREADS; s++) { atomic_store(&pool.shares[s].ticket, number << NEXT_BITS | NEXT_MASK); }
+    pool.workers = 0;
+    atomic_store(&pool.sleeping, 0);
+    atomic_store(&pool.busy, false);
+    pthread_mutex_init(&pool.lock, NULL);
+    pthread_cond_init(&pool.wake, NULL);
+}
+
 /* Fewer than wanted is no error: those that are there do the work. */
 static void hire(int workers) {
     pthread_attr_t attributes;
+    if (!pool.watched) { pool.watched = pthread_atfork(NULL, NULL, forget_workers) == 0; }
     if (pool.workers >= workers || pthread_attr_init(&attributes) != 0) { return; }
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
