@@ -439,6 +439,32 @@ static void test_bad_bindings(void **state) {
     test_dir_remove(dir);
 }
 
+/* State arrays made for fewer parameters than there are now: said, not read beyond their end. */
+static void test_parameters_added_later(void **state) {
+    (void)state;
+    char *dir = test_dir_new();
+    const char *path = test_path(dir, "a");
+    for (int i = 0; i < 2; i++) {
+        run *r = make_run();
+        assert_ok(tare_checkpoint_save(r->c, path));
+        tare_param(i ? r->dis : r->gen, "late", TARE_SHAPE(100000), 0);
+        assert_status(TARE_EINVAL, tare_checkpoint_save(r->c, path));
+        assert_contains(tare_error(), i ? "\"dis_optim\" has no room for parameters added after it was made"
+                                        : "\"gen_optim\" has no room for parameters added after it was made");
+        assert_status(TARE_EINVAL, tare_checkpoint_load(r->c, path));
+        tare_checkpoint *c = tare_checkpoint_new();
+        tare_checkpoint_flat(c, "ema", r->gen, r->average);
+        if (i) {
+            tare_param(r->gen, "late", TARE_SHAPE(100000), 0);
+            assert_status(TARE_EINVAL, tare_checkpoint_save(c, path));
+            assert_contains(tare_error(), "\"ema\" has no room for parameters added after it was bound");
+        }
+        tare_checkpoint_free(c);
+        free_run(r);
+    }
+    test_dir_remove(dir);
+}
+
 static void test_no_memory(void **state) {
     (void)state;
     char *dir = test_dir_new();
@@ -490,7 +516,7 @@ int main(void) {
         cmocka_unit_test(test_plain_names), cmocka_unit_test(test_no_checkpoint),
         cmocka_unit_test(test_other_model), cmocka_unit_test(test_other_optimizer),
         cmocka_unit_test(test_bad_numbers), cmocka_unit_test(test_bad_bindings),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_no_memory),   cmocka_unit_test(test_parameters_added_later),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

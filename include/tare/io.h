@@ -92,11 +92,14 @@ TARE_API void tare_checkpoint_double(tare_checkpoint *c, const char *name, doubl
 /* *text is NULL (saved as "") or from tare_strdup; loading replaces it and frees the old one. */
 TARE_API void tare_checkpoint_text(tare_checkpoint *c, const char *name, char **text);
 
-/* tare_checkpoint_save - everything bound, in one safetensors file, written as tare_params_save writes. */
+/* tare_checkpoint_save - everything bound, in one safetensors file, written as tare_params_save writes.
+ *   errors  as tare_params_save;  TARE_EEXIST: two have the same name;  TARE_EINVAL: parameters were added after their
+ *           optimizer was made or their flat array bound, so that neither has values for them */
 TARE_API tare_status tare_checkpoint_save(const tare_checkpoint *c, const char *path);
 /* tare_checkpoint_load - into the objects bound; nothing changes unless all of it fits. What is in the file but not bound is
  * passed over where it is a number or starts with '@', and an error where it is a tensor of a model.
- *   errors  as tare_params_load;  TARE_EMISMATCH also: another optimizer, or written by a newer format */
+ *   errors  as tare_params_load;  TARE_EMISMATCH also: another optimizer, or written by a newer format;
+ *           TARE_EINVAL as tare_checkpoint_save */
 TARE_API tare_status tare_checkpoint_load(const tare_checkpoint *c, const char *path);
 
 /* ---- safetensors, by hand ------------------------------------------------------------------------------------------ */

@@ -108,7 +108,9 @@ TARE_API tare_params *tare_optim_params(const tare_optim *o);
 /* How many steps have been taken. */
 TARE_API uint64_t tare_optim_steps(const tare_optim *o);
 TARE_API void tare_optim_steps_set(tare_optim *o, uint64_t steps);
-/* Its state arrays ("exp_avg", ...), each laid out like tare_params_flat. */
+/* tare_optim_fits - false where parameters were added since the optimizer was made: it has no state for them. */
+TARE_API bool tare_optim_fits(const tare_optim *o);
+/* Its state arrays ("exp_avg", ...), each laid out like tare_params_flat (while the optimizer fits). */
 TARE_API int tare_optim_slots(const tare_optim *o);
 TARE_API const char *tare_optim_slot_name(const tare_optim *o, int index);
 TARE_API tare_real *tare_optim_slot(const tare_optim *o, int index);
@@ -192,7 +194,7 @@ TARE_API tare_status tare_schedule_check(const tare_schedule *s);
  * named fields (min, every, gamma, warmup) of *s; the rest stays. On error *s is unchanged.
  *   errors  TARE_EINVAL: unknown name or key (the message lists the known ones), not a number */
 TARE_API tare_status tare_schedule_parse(tare_schedule *s, const char *text);
-/* tare_schedule_text - the spec that parses back to *s; as tare_shape_text. */
+/* tare_schedule_text - the spec that parses back to *s, with the keys that its kind has; as tare_shape_text. */
 typedef struct tare_schedule_buf {
     char text[160];
 } tare_schedule_buf;

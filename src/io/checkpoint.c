@@ -12,6 +12,7 @@ typedef struct binding {
     char *name;
     void *object;
     const tare_params *ps; /* flat: the layout */
+    int64_t flat_size;     /* flat: how many numbers that was when it was bound */
     tare_shape shape;      /* tensor */
 } binding;
 
@@ -280,7 +281,8 @@ void tare_checkpoint_optim(tare_checkpoint *c, const char *name, tare_optim *o) 
     bind(c, name, (binding){ .kind = &optim_kind, .object = o });
 }
 void tare_checkpoint_flat(tare_checkpoint *c, const char *name, const tare_params *ps, tare_real *flat) {
-    bind(c, name, (binding){ .kind = &flat_kind, .object = flat, .ps = ps });
+    int64_t size = ps ? tare_params_flat_size(ps) : 0;
+    bind(c, name, (binding){ .kind = &flat_kind, .object = flat, .ps = ps, .flat_size = size });
 }
 void tare_checkpoint_tensor(tare_checkpoint *c, const char *name, tare_shape shape, tare_real *data) {
     bind(c, name, (binding){ .kind = &tensor_kind, .object = data, .shape = shape });
@@ -308,7 +310,17 @@ void tare_checkpoint_text(tare_checkpoint *c, const char *name, char **text) {
 
 static tare_status check(const tare_checkpoint *c, const char *path) {
     if (!c) { return tare_fail(TARE_ENOMEM, "%s: out of memory", path); }
-    return c->status ? tare_fail(c->status, "%s: %s", path, c->error) : TARE_OK;
+    if (c->status) { return tare_fail(c->status, "%s: %s", path, c->error); }
+    for (size_t i = 0; i < c->count; i++) {
+        const binding *b = &c->bindings[i];
+        bool optim = b->kind == &optim_kind, flat = b->kind == &flat_kind;
+        if ((!optim || tare_optim_fits(b->object)) && (!flat || tare_params_flat_size(b->ps) == b->flat_size)) {
+            continue;
+        }
+        return tare_fail(TARE_EINVAL, "%s: \"%s\" has no room for parameters added after it was %s", path, b->name,
+                         optim ? "made" : "bound");
+    }
+    return TARE_OK;
 }
 
 static void visit_all(const tare_checkpoint *c, tare__visitor *v) {

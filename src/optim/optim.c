@@ -159,7 +159,7 @@ tare_status tare_optim_step_scaled(tare_optim *o, double scale) {
         return tare_fail(TARE_EINVAL, "%s: the parameters are frozen; tare_params_freeze(ps, false) lets them learn",
                          o->cls->name);
     }
-    if (tare_params_flat_size(o->ps) != o->flat_size) {
+    if (!tare_optim_fits(o)) {
         return tare_fail(TARE_EINVAL, "%s: parameters were added after the optimizer was made", o->cls->name);
     }
     if (!isfinite(scale)) { return tare_fail(TARE_EINVAL, "%s: gradient scale is %g", o->cls->name, scale); }
@@ -200,6 +200,7 @@ tare_status tare_optim_lr_set(tare_optim *o, double lr) {
 
 const char *tare_optim_name(const tare_optim *o) { return o->cls->name; }
 tare_params *tare_optim_params(const tare_optim *o) { return o->ps; }
+bool tare_optim_fits(const tare_optim *o) { return tare_params_flat_size(o->ps) == o->flat_size; }
 uint64_t tare_optim_steps(const tare_optim *o) { return o->steps; }
 void tare_optim_steps_set(tare_optim *o, uint64_t steps) { o->steps = steps; }
 
