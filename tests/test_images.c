@@ -393,10 +393,10 @@ static void test_train_and_test(void **state) {
     tare_dataset *train = NULL, *test = NULL;
     const tare_data_opt opt = { .channels = 0 };
     char train_dir[4096], test_dir[4096];
-    snprintf(train_dir, sizeof train_dir, "%s", write_classes("train"));
+    snprintf(train_dir, sizeof train_dir, "%.4000s", write_classes("train"));
     assert_status(TARE_ENOENT, tare_data_open(dir, opt, &train, &test));
     assert_contains(tare_error(), "has train/ but no test/");
-    snprintf(test_dir, sizeof test_dir, "%s", make_dir(dir, "test"));
+    snprintf(test_dir, sizeof test_dir, "%.4000s", make_dir(dir, "test"));
     write_png(make_dir(test_dir, "dog"), "x.png", 200);
     assert_ok(tare_data_open(dir, opt, &train, &test));
     assert_true(train->count == 6 && test->count == 1 && test->classes == 2);
