@@ -4,6 +4,8 @@
 
 #include <tare/norms.h>
 
+#include <stdio.h>
+
 static tare_tensor *random_input(tare_tape *tape, tare_shape shape) {
     tare_tensor *x = tare_input(tape, shape, NULL);
     tare_rng rng = tare_rng_new(1, "test");
@@ -80,7 +82,8 @@ static void specs_in_canonical_form(void **state) {
 static void wrong_specs(void **state) {
     (void)state;
     const char *cases[][2] = {
-        { "", "norm \"\" ends too soon: there is no such norm; known: none, bn, ln, in, gn, rms, dyt, grn, frn, switch, sn, wn, ws" },
+        { "", "norm \"\" ends too soon: there is no such norm; known: none, bn, ln, in, gn, rms, dyt, grn, frn, "
+              "switch, sn, wn, ws" },
         { "bm", "norm \"bm\", character 1 (\"bm\"): there is no such norm" },
         { "gn:", "norm \"gn:\" ends too soon: groups must be a whole number in 1..1e+09, or auto" },
         { "gn:x", "character 4 (\"x\"): groups must be" },
@@ -158,6 +161,31 @@ static void every_kind_is_what_it_says(void **state) {
     assert_null(tare_norm_kind_find(NULL));
 }
 
+/* The norm book, in both languages, has every norm with its paper, and says of each whether it depends on the batch. */
+static void the_book_is_complete(void **state) {
+    (void)state;
+    const char *books[][3] = { { "norms.md", "yes", "no" }, { "norms.zh.md", "是", "否" } };
+    for (int b = 0; b < 2; b++) {
+        FILE *file = fopen(test_path(TARE_TEST_SOURCE "/docs", books[b][0]), "r");
+        assert_non_null(file);
+        static char text[1 << 16];
+        size_t size = fread(text, 1, sizeof text - 1, file);
+        text[size] = '\0';
+        fclose(file);
+        assert_true(size < sizeof text - 1);
+        const tare_norm_kind *k;
+        for (int i = 0; (k = tare_norm_kind_at(i)) != NULL; i++) {
+            char row[64], batch[16];
+            snprintf(row, sizeof row, "\n| `%s` |", k->name);
+            snprintf(batch, sizeof batch, "| %s |", books[b][k->uses_batch ? 1 : 2]);
+            assert_contains(text, row);
+            const char *line = strstr(text, row) + 1, *verdict = strstr(line, batch);
+            assert_true(verdict && verdict < strchr(line, '\n'));
+            assert_contains(text, k->source[0] ? strstr(k->source, "arXiv:") : "");
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(construction_errors),
@@ -165,6 +193,7 @@ int main(void) {
         cmocka_unit_test(wrong_specs),
         cmocka_unit_test(what_programs_ask),
         cmocka_unit_test(every_kind_is_what_it_says),
+        cmocka_unit_test(the_book_is_complete),
     };
     return cmocka_run_group_tests_name("norm spec", tests, NULL, NULL);
 }
