@@ -26,7 +26,7 @@ static void checks_in_either_precision(void **state) {
     const outcome *o = run("tare-gradcheck " PLUGINS "/mynorm_f64.so");
     assert_code(0, o);
     assert_contains(o->out, "mynorm                     images ");
-    assert_contains(o->out, "--norm mynorm              [6,3,4] ");
+    assert_contains(o->out, "norm mynorm                [6,3,4] ");
     assert_contains(o->out, "4 cases passed, 0 failed");
     assert_null(strstr(o->out, "in float"));
     o = run("tare-gradcheck " PLUGINS "/mynorm.so");
@@ -35,8 +35,16 @@ static void checks_in_either_precision(void **state) {
     assert_contains(o->out, "4 cases passed, 0 failed");
     o = run("tare-gradcheck " PLUGINS "/composed_f64.so relu " PLUGINS "/mynorm_f64.so mynorm/images");
     assert_code(0, o);
-    assert_contains(o->out, "--norm tanhnorm            [6] ");
+    assert_contains(o->out, "norm tanhnorm              [6] ");
     assert_contains(o->out, "relu ");
+}
+
+static void checks_layers(void **state) {
+    (void)state;
+    const outcome *o = run("tare-gradcheck " PLUGINS "/layer_f64.so");
+    assert_code(0, o);
+    assert_contains(o->out, "layer gate                 [6,3,4] ");
+    assert_contains(o->out, "2 cases passed, 0 failed");
 }
 
 static void finds_a_wrong_backward(void **state) {
@@ -109,6 +117,7 @@ static void refuses(void **state) {
         { "unbound.so", "unbound.so: not a shared object that can be loaded: undefined symbol: tare_gone" },
         { "taken_norm.so", "taken_norm.so: the name \"bn\" is taken: there is such a norm already" },
         { "taken_op.so", "taken_op.so: the name \"double\" is taken: there is such an op already" },
+        { "taken_layer.so", "taken_layer.so: the name \"twin\" is taken: there is such a layer already" },
         { "taken_optim.so", "taken_optim.so: the name \"adam\" is taken: there is such an optimizer already" },
         { "half_norm.so", "half_norm.so: norm \"half\" needs a make, or else a transform" },
         { "nowhere.so", "nowhere.so: no such plugin" },
@@ -126,7 +135,7 @@ static void refuses(void **state) {
     assert_contains(o->err, "text.so: not a shared object that can be loaded: ");
     o = run("tare-gradcheck " PLUGINS "/sign.so");
     assert_code(2, o);
-    assert_contains(o->err, "brings no op and no norm: nothing to check");
+    assert_contains(o->err, "brings no op, layer or norm: nothing to check");
     o = run("tare-gradcheck " PLUGINS "/mynorm.so " PLUGINS "/mynorm_f64.so");
     assert_code(2, o);
     assert_contains(o->err, "mynorm_f64.so: built for double");
@@ -163,6 +172,7 @@ int main(void) {
     if (access(TARE_TEST_BIN "/tare-mnist", X_OK) != 0) { return 77; } /* built without programs */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(checks_in_either_precision),
+        cmocka_unit_test(checks_layers),
         cmocka_unit_test(finds_a_wrong_backward),
         cmocka_unit_test(trains_and_goes_on),
         cmocka_unit_test(takes_several),

@@ -128,6 +128,22 @@ TARE_API tare_layer *tare_layer_residual(tare_params *ps, const char *name, tare
  * He et al. 2016). The number of channels added may be odd: the extra one comes last. */
 TARE_API tare_layer *tare_layer_subsample(tare_params *ps, const char *name, int64_t channels, int stride);
 
+/* ---- layers by name --------------------------------------------------------------------------------------------------- */
+
+/* tare_layer_kind - a layer as a plugin brings it: made for samples of shape `features` (without N). */
+typedef struct tare_layer_kind {
+    const char *name;
+    tare_layer *(*make)(tare_params *ps, const char *name, tare_shape features);
+} tare_layer_kind;
+
+/* The layers of open plugins, NULL after the last; one by name, or NULL. */
+TARE_API const tare_layer_kind *tare_layer_kind_at(int index);
+TARE_API const tare_layer_kind *tare_layer_kind_find(const char *name);
+
+/* tare_layer_named - the layer that an open plugin has under the name `kind`.
+ *   errors (sticky)  TARE_EINVAL: there is none (the message lists those that there are);  those of its make */
+TARE_API tare_layer *tare_layer_named(tare_params *ps, const char *name, const char *kind, tare_shape features);
+
 /* ---- looking at a model -------------------------------------------------------------------------------------------- */
 
 /* tare_layer_numel - trainable values in the layer and its children. */

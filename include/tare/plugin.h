@@ -1,4 +1,4 @@
-/* tare/plugin.h - a shared object that brings ops, norms and optimizers, used by name like the built-in ones.
+/* tare/plugin.h - a shared object that brings ops, layers, norms and optimizers, used by name like the built-in ones.
  *
  * One C file, which ends with what it brings, each list ended by NULL:
  *     TARE_PLUGIN(.name = "mynorm", .ops = (const tare_op *const[]){ &op, NULL },
@@ -14,6 +14,7 @@
 extern "C" {
 #endif
 
+struct tare_layer_kind;
 struct tare_norm_kind;
 struct tare_optim_class;
 
@@ -24,6 +25,7 @@ typedef struct tare_plugin {
     const char *name;   /* "mynorm" */
     /* NULL, or lists ended by NULL */
     const tare_op *const *ops;
+    const struct tare_layer_kind *const *layers;
     const struct tare_norm_kind *const *norms;
     const struct tare_optim_class *const *optimizers;
 } tare_plugin;
@@ -33,8 +35,8 @@ typedef struct tare_plugin {
     TARE_API extern const tare_plugin tare_plugin_entry;                                                               \
     const tare_plugin tare_plugin_entry = { .abi = TARE_ABI, .real_size = sizeof(tare_real), __VA_ARGS__ }
 
-/* tare_plugin_open - load the shared object at `path`; tare_op_find, tare_norm_layer and all that takes a norm's spec,
- * tare_optim_class_find and their kin know what it brings from then on, for the life of the process. A plugin that is
+/* tare_plugin_open - load the shared object at `path`; tare_op_find, tare_layer_named, tare_norm_layer and all that takes a
+ * norm's spec, tare_optim_class_find and their kin know what it brings from then on, for the life of the process. A plugin that is
  * open already is left as it is. All or nothing: one that is refused leaves nothing behind.
  *   plugin  may be NULL
  *   errors  TARE_ENOENT: no such file;  TARE_EFORMAT: not a shared object that can be loaded, no entry point, or an entry

@@ -14,7 +14,7 @@ static const tare_norm_kind *const kinds[] = {
 #include "norms.def"
 #undef NORM
 };
-enum { KINDS = sizeof kinds / sizeof *kinds };
+enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
 /* The index-th norm among those of all open plugins. */
 static const tare_norm_kind *plugin_kind(int index) {
@@ -153,7 +153,10 @@ static tare_status read_norm(const char *spec, const char **text, tare__norm_par
     const char *at = *text;
     size_t size = strcspn(at, ":,=+");
     *out = (tare__norm_part){ .kind = find_kind(at, size) };
-    if (!out->kind) { return unknown_kind(spec, at); }
+    if (!out->kind) {
+        unknown_kind(spec, at);
+        return TARE_EINVAL;
+    }
     for (int i = 0; i < TARE_NORM_OPTIONS && out->kind->options[i].key; i++) {
         out->values[i] = out->kind->options[i].initial;
     }

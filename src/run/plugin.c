@@ -33,13 +33,15 @@ static tare_status cannot_load(const char *path, uint64_t *size) {
     snprintf(other, sizeof other, "lib%s.so", library(OTHER_SIZE));
     if (strncmp(why, path, n) == 0 && strncmp(why + n, ": ", 2) == 0) { why += n + 2; }
     *size = strstr(why, other) ? OTHER_SIZE : 0;
-    return tare_fail(TARE_EFORMAT, "%s: not a shared object that can be loaded: %s", path, why);
+    tare_fail(TARE_EFORMAT, "%s: not a shared object that can be loaded: %s", path, why);
+    return TARE_EFORMAT;
 }
 
 static tare_status check_header(const char *path, const tare_plugin *p, uint64_t *size) {
     if (!p) {
-        return tare_fail(TARE_EFORMAT,
-                         "%s: no plugin: it exports no tare_plugin_entry; end its source with TARE_PLUGIN(...)", path);
+        tare_fail(TARE_EFORMAT, "%s: no plugin: it exports no tare_plugin_entry; end its source with TARE_PLUGIN(...)",
+                  path);
+        return TARE_EFORMAT;
     }
     if (p->abi != TARE_ABI) {
         return tare_fail(TARE_EABI, "%s: built for ABI %" PRIu64 ", this is Tare %s with ABI %d; compile it anew", path,
@@ -115,6 +117,18 @@ static tare_status check_ops(const char *path, const tare_plugin *p) {
     return TARE_OK;
 }
 
+static tare_status check_layers(const char *path, const tare_plugin *p) {
+    for (int i = 0; p->layers && p->layers[i]; i++) {
+        const tare_layer_kind *kind = p->layers[i];
+        if (!kind->name || !*kind->name) { return broken(path, "layer", kind->name, "needs a name"); }
+        if (!kind->make) { return broken(path, "layer", kind->name, "needs a make"); }
+        bool again = tare_layer_kind_find(kind->name) != NULL;
+        for (int k = 0; k < i; k++) { again = again || strcmp(p->layers[k]->name, kind->name) == 0; }
+        if (again) { return taken(path, "a layer", kind->name); }
+    }
+    return TARE_OK;
+}
+
 /* The spec of a kind with all its options fits what tare_norm_canonical has for it. */
 static bool options_fit(const tare_norm_kind *kind) {
     size_t size = strlen(kind->name);
@@ -158,6 +172,7 @@ static tare_status check_optimizers(const char *path, const tare_plugin *p) {
 static tare_status check_contents(const char *path, const tare_plugin *p) {
     if (!p->name || !*p->name) { return tare_fail(TARE_EFORMAT, "%s: the plugin needs a .name", path); }
     tare_status s = check_ops(path, p);
+    if (s == TARE_OK) { s = check_layers(path, p); }
     if (s == TARE_OK) { s = check_norms(path, p); }
     if (s == TARE_OK) { s = check_optimizers(path, p); }
     return s;

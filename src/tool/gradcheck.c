@@ -17,7 +17,7 @@ typedef struct options {
 static const tare_option table[] = {
     { .kind = TARE_OPTION_GROUP, .help = "What to check" },
     { "", TARE_OPTION_FILES, offsetof(options, names), NULL, "OP[/CASE]|FILE.so",
-      "ops by name, or single cases of theirs; plugins: all ops and norms that they bring",
+      "ops by name, or single cases of theirs; plugins: all ops, layers and norms that they bring",
       .flags = TARE_OPTION_LOCAL },
     { "all", TARE_OPTION_FLAG, offsetof(options, all), NULL, NULL, "every op", .flags = TARE_OPTION_LOCAL },
     { "list", TARE_OPTION_FLAG, offsetof(options, list), NULL, NULL,
@@ -121,27 +121,39 @@ static tare_tensor *run_layer(tare_tape *tape, tare_tensor *const *in, void *use
     return tare_forward(user, tape, in[0]);
 }
 
-/* A norm as the layer that its kind makes for samples of this shape; one of weights, on a linear layer. */
+/* A layer of `ps` for samples of this shape, or what kept it from being made. */
+static void check_layer(const char *kind, const char *name, tare_params *ps, tare_layer *layer, bool eval,
+                        tare_shape features, const options *o, counts *n) {
+    tare_gradcheck_report report = { 0 };
+    tare_shape_buf buf;
+    char title[64];
+    tare_status s = ps ? tare_params_status(ps) : TARE_ENOMEM;
+    if (s == TARE_OK && !layer) { s = tare_fail(TARE_EINVAL, "its make returned no layer and gave no reason"); }
+    if (s == TARE_OK) { /* inputs away from 0, where norms may have a kink */
+        tare_gradcheck_input x = { .shape = TARE_SHAPE(3), .fill = { TARE_FILL_AWAY, 0.1, 0 } };
+        for (int i = 0; i < features.ndim; i++) { x.shape.dim[x.shape.ndim++] = features.dim[i]; }
+        tare_gradcheck_opt opt = { .seed = (uint64_t)o->seed, .params = ps, .eval = eval };
+        s = tare_gradcheck(name, run_layer, layer, &x, 1, &opt, &report);
+    }
+    snprintf(title, sizeof title, "%s %s", kind, name);
+    tell(title, tare_shape_text(features, &buf), s, &report, n);
+}
+
+/* A norm as the layer that its kind makes; one of weights, on a linear layer, in evaluation, where its buffers stay. */
 static void check_norm(const tare_norm_kind *kind, tare_shape features, const options *o, counts *n) {
     double values[TARE_NORM_OPTIONS] = { 0 };
     for (int i = 0; i < TARE_NORM_OPTIONS && kind->options[i].key; i++) { values[i] = kind->options[i].initial; }
-    tare_gradcheck_report report = { 0 };
-    tare_shape_buf buf;
     tare_params *ps = tare_params_new((uint64_t)o->seed);
     tare_layer *layer = kind->make ? kind->make(ps, kind->name, features, values)
                                    : tare_layer_linear(ps, "linear", 6, 5, (tare_layer_linear_opt){ 0 });
     if (!kind->make && layer) { kind->transform(layer, values); }
-    tare_status s = ps ? tare_params_status(ps) : TARE_ENOMEM;
-    if (s == TARE_OK && !layer) { s = tare_fail(TARE_EINVAL, "its make returned no layer and gave no reason"); }
-    if (s == TARE_OK) { /* away from 0, where a norm may have a kink; one of weights may move its buffers in training */
-        tare_gradcheck_input x = { .shape = TARE_SHAPE(3), .fill = { TARE_FILL_AWAY, 0.1, 0 } };
-        for (int i = 0; i < features.ndim; i++) { x.shape.dim[x.shape.ndim++] = features.dim[i]; }
-        tare_gradcheck_opt opt = { .seed = (uint64_t)o->seed, .params = ps, .eval = kind->make == NULL };
-        s = tare_gradcheck(kind->name, run_layer, layer, &x, 1, &opt, &report);
-    }
-    char name[64];
-    snprintf(name, sizeof name, "--norm %s", kind->name);
-    tell(name, tare_shape_text(features, &buf), s, &report, n);
+    check_layer("norm", kind->name, ps, layer, !kind->make, features, o, n);
+    tare_params_free(ps);
+}
+
+static void check_named(const tare_layer_kind *kind, tare_shape features, const options *o, counts *n) {
+    tare_params *ps = tare_params_new((uint64_t)o->seed);
+    check_layer("layer", kind->name, ps, tare_layer_named(ps, NULL, kind->name, features), false, features, o, n);
     tare_params_free(ps);
 }
 
@@ -149,6 +161,10 @@ static void check_plugin(const char *path, const options *o, counts *n) {
     const tare_plugin *p = NULL;
     if (tare_plugin_open(path, &p) != TARE_OK) { return; } /* it is open already */
     for (int i = 0; p->ops && p->ops[i]; i++) { check_op(p->ops[i], NULL, o, n); }
+    for (int i = 0; p->layers && p->layers[i]; i++) {
+        check_named(p->layers[i], TARE_SHAPE(6), o, n);
+        check_named(p->layers[i], TARE_SHAPE(6, 3, 4), o, n);
+    }
     for (int i = 0; p->norms && p->norms[i]; i++) {
         check_norm(p->norms[i], TARE_SHAPE(6), o, n);
         if (p->norms[i]->make) { check_norm(p->norms[i], TARE_SHAPE(6, 3, 4), o, n); }
@@ -184,8 +200,8 @@ static tare_status open_plugins(const options *o, char **argv) {
         const char *path = o->names.name[i];
         const tare_plugin *p = NULL;
         if (is_plugin(path)) { s = tare_plugin_open(path, &p); }
-        if (p && !p->ops && !p->norms) {
-            s = tare_fail(TARE_ENOENT, "%s: brings no op and no norm: nothing to check", path);
+        if (p && !p->ops && !p->layers && !p->norms) {
+            s = tare_fail(TARE_ENOENT, "%s: brings no op, layer or norm: nothing to check", path);
         }
     }
     return s;
