@@ -48,7 +48,8 @@ static const tare_layer_class positions_class = { .name = "positions", .forward 
 static void fill_sines(tare_real *table, int64_t context, int64_t width) {
     for (int64_t t = 0; t < context; t++) {
         for (int64_t i = 0; i < width; i++) {
-            double angle = (double)t * pow(10000, -(double)(i / 2 * 2) / (double)width);
+            int64_t pair = i - i % 2; /* the features of a sine and its cosine */
+            double angle = (double)t * pow(10000, -(double)pair / (double)width);
             table[t * width + i] = (tare_real)(i % 2 ? cos(angle) : sin(angle));
         }
     }

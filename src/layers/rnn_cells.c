@@ -67,7 +67,7 @@ static void keep_last(const tare_rnn_opt *opt, states s, int64_t step, int64_t s
         if (step + 1 != (opt->lengths ? opt->lengths[b] : steps)) { continue; }
         size_t bytes = (size_t)width * sizeof(tare_real);
         if (opt->h_last) { memcpy(opt->h_last + b * width, s.h->data + b * width, bytes); }
-        if (opt->c_last) { memcpy(opt->c_last + b * width, s.c->data + b * width, bytes); }
+        if (opt->c_last && s.c) { memcpy(opt->c_last + b * width, s.c->data + b * width, bytes); }
     }
 }
 
