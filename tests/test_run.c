@@ -134,11 +134,16 @@ static void test_append(void **state) {
         tare_run *other;
         bool kept_out =
             tare_run_open(&other, o, &v.run, NULL) == TARE_EEXIST && strstr(tare_error(), "another process");
+        v.run = (tare_run_opt){ .out = dir, .force = true }; /* nor may it clear what is being written */
+        kept_out = kept_out && tare_run_open(&other, o, &v.run, NULL) == TARE_EEXIST &&
+                   strstr(tare_error(), "another process");
         _exit(kept_out ? 0 : 1);
     }
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
+    assert_contains(read_all(test_path(dir, "metrics.jsonl")), "two");
+    assert_contains(read_all(test_path(dir, "config.json")), "seed");
     tare_run_close(run);
     tare_options_free(o);
     test_dir_remove(dir);

@@ -66,10 +66,9 @@ static int look_into(const char *folder) {
     return found;
 }
 
-/* Takes away what a run consists of, and nothing else. */
-static tare_status clear(const char *folder) {
-    static const char *const files[] = { "config.json", "metrics.jsonl", "last.safetensors", "best.safetensors",
-                                         "report.html" };
+/* Takes away what a run consists of, and nothing else. metrics.jsonl is emptied: it holds the lock. */
+static tare_status clear(const char *folder, int metrics) {
+    static const char *const files[] = { "config.json", "last.safetensors", "best.safetensors", "report.html" };
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         char *path = join(folder, files[i]);
         if (!path) { return TARE_ENOMEM; }
@@ -77,7 +76,8 @@ static tare_status clear(const char *folder) {
         tare_free(path);
         if (failed) { return tare_fail(TARE_EIO, "%s/%s: cannot be removed: %s", folder, files[i], strerror(failed)); }
     }
-    return TARE_OK;
+    if (ftruncate(metrics, 0) == 0) { return TARE_OK; }
+    return tare_fail(TARE_EIO, "%s/metrics.jsonl: cannot be emptied: %s", folder, strerror(errno));
 }
 
 static tare_status write_whole(const char *path, const char *text) {
@@ -184,8 +184,7 @@ static tare_status prepare_folder(const char *folder, const tare_run_opt *opt) {
             "%s: not empty; --resume goes on with the run in it, --force clears it, --out takes another folder",
             folder);
     }
-    tare_status s = make_folders(folder);
-    return s == TARE_OK && found == 2 ? clear(folder) : s;
+    return make_folders(folder);
 }
 
 /* Opens metrics.jsonl to append and locks it, so that two processes cannot train in one folder. */
@@ -220,6 +219,7 @@ tare_status tare_run_open(tare_run **out, const tare_options *o, const tare_run_
     run->folder = wanted ? tare_strdup(wanted) : default_folder(o->name, hint);
     tare_status s = run->folder ? prepare_folder(run->folder, opt) : TARE_ENOMEM;
     if (s == TARE_OK) { s = open_metrics(run); }
+    if (s == TARE_OK && !opt->resume) { s = clear(run->folder, run->metrics); }
     if (s == TARE_OK) {
         mend_last_line(run->metrics);
         run->config = config_text(o);
