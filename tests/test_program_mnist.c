@@ -322,6 +322,7 @@ static void test_usage(void **state) {
         { "--resume a --out b", { "--resume" } },
         { "--resume a --eval b", { "--resume" } },
         { "--eval b", { "--eval", "--out" } },
+        { "--arch mlp --norm bn --batch 1", { "--batch 2", "ln" } },
         { "--schedule cosine:gamma=0.5", { "--schedule", "no gamma" } },
         { "--schedule cosine:min=1", { "--schedule", "min is 1" } },
         { "picture.png", { "unexpected word \"picture.png\"" } },

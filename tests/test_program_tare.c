@@ -63,6 +63,9 @@ static void test_launch(void **state) {
     o = run("tare --version");
     assert_code(0, o);
     assert_contains(o->out, "tare " TARE_VERSION);
+    o = run("tare help info");
+    assert_code(0, o);
+    assert_contains(o->out, "Usage: tare info [OPTION...] [RUN|FILE...]\n");
     o = run("tare help mnist");
     assert_code(0, o);
     assert_contains(o->out, "Usage: tare mnist");

@@ -9,6 +9,13 @@ static bool has_norm(const options *o) { return strcmp(o->norm, "none") != 0; }
 /* 784 - 256 - 128 - 10, norm and ReLU between. */
 static tare_layer *mlp(tare_params *ps, const options *o, tare_shape image, int64_t classes) {
     bool no_bias = has_norm(o);
+    if (tare_norm_uses_batch(o->norm) && tare_norm_batch(o->norm, o->batch) == 1) {
+        return tare_params_fail(
+            ps, TARE_EINVAL,
+            "--norm %s: one image in a batch has no variance; take --batch 2 or more, or a norm that "
+            "looks at each image alone, such as ln",
+            o->norm);
+    }
     tare_layer *layers[] = {
         tare_layer_flatten(ps, NULL),
         tare_layer_linear(ps, "fc1", tare_shape_numel(image), 256, (tare_layer_linear_opt){ .no_bias = no_bias }),

@@ -72,10 +72,12 @@ static void add_option(tare__text *t, const tare__option_entry *e) {
 
 char *tare__options_help(const tare_options *o) {
     tare__text t = { 0 };
-    bool words = tare__option_find(o, "", 0) != NULL;
+    const tare__option_entry *words = tare__option_find(o, "", 0);
     tare__text_format(&t, "tare %s - ", o->name);
     wrap(&t, o->about, strlen(o->name) + 8, 2);
-    tare__text_format(&t, "\nUsage: tare %s [OPTION...]%s\n", o->name, words ? " [WORD...]" : "");
+    tare__text_format(&t, "\nUsage: tare %s [OPTION...]", o->name);
+    if (words) { tare__text_format(&t, " [%s...]", words->row->what); }
+    tare__text_add(&t, "\n");
     for (int i = 0; i < o->count; i++) {
         if (o->option[i].row->kind == TARE_OPTION_GROUP) {
             tare__text_format(&t, "\n%s\n", o->option[i].row->help);
