@@ -135,7 +135,7 @@ static void range_text(const tare_tensor *x, char *text, size_t size) {
              tare_shape_text(x->shape, &buf), low, high);
 }
 
-static tare_status check_finite(tare_node *n) {
+static tare_status check_inputs_finite(tare_node *n) {
     for (int i = 0; i < n->n_in; i++) {
         const tare_tensor *x = n->in[i];
         int64_t bad = x ? count_bad(x) : 0;
@@ -143,7 +143,18 @@ static tare_status check_finite(tare_node *n) {
         return tare_node_fail(n, TARE_ENONFINITE, "its input %s%sholds NaN or Inf in %" PRId64 " of %" PRId64 " values",
                               x->name ? x->name : "", x->name ? " " : "", bad, x->numel);
     }
-    int64_t bad = count_bad(n->out);
+    return TARE_OK;
+}
+
+/* Of its output, and of inputs that it writes: running statistics, which were finite before. */
+static tare_status check_results_finite(tare_node *n) {
+    const tare_tensor *made = n->out;
+    int64_t bad = count_bad(made);
+    for (int i = 0; !bad && i < n->n_in; i++) {
+        if (!n->in[i]) { continue; }
+        made = n->in[i];
+        bad = count_bad(made);
+    }
     if (!bad) { return TARE_OK; }
     char inputs[TARE__ERROR_SIZE / 2] = "";
     size_t used = 0;
@@ -153,8 +164,9 @@ static tare_status check_finite(tare_node *n) {
         range_text(n->in[i], one, sizeof one);
         used += (size_t)snprintf(inputs + used, sizeof inputs - used, "%s%s", used ? ", " : "", one);
     }
-    return tare_node_fail(n, TARE_ENONFINITE, "made NaN or Inf in %" PRId64 " of %" PRId64 " values from %s", bad,
-                          n->out->numel, inputs);
+    bool state = made != n->out;
+    return tare_node_fail(n, TARE_ENONFINITE, "made NaN or Inf in %" PRId64 " of %" PRId64 " values%s%s from %s", bad,
+                          made->numel, state ? " of " : "", state && made->name ? made->name : "", inputs);
 }
 
 /* ---- apply ------------------------------------------------------------------------------------------------------- */
@@ -168,8 +180,9 @@ static tare_status apply(tare_tape *t, tare_node *n) {
     }
     tare_status status = op->check(n);
     if (!status) { status = make_output(t, n); }
+    if (!status && t->check_finite) { status = check_inputs_finite(n); }
     if (!status) { status = run_forward(t, n); }
-    if (!status && t->check_finite) { status = check_finite(n); }
+    if (!status && t->check_finite) { status = check_results_finite(n); }
     if (!status && !tape_reserve(t)) { status = TARE_ENOMEM; }
     return status;
 }
