@@ -359,6 +359,25 @@ static void extreme_values(void **state) {
     }
 }
 
+/* Where nothing goes backward memory is used again, but not the caller's. */
+static void inputs_stay(void **state) {
+    (void)state;
+    const char *specs[] = { "dyt", "grn", "frn", "switch" };
+    for (int s = 0; s < 4; s++) {
+        model m = model_new(specs[s], TARE_SHAPE(3, 4, 5));
+        tare_tape *t = tare_tape_new((tare_tape_opt){ .no_grad = true, .guard = true });
+        tare_tensor *from = waves(t, TARE_SHAPE(2, 3, 4, 5), 1), *x = tare_scale(t, from, 1);
+        tare_real first[120];
+        memcpy(first, tare_forward(m.norm, t, x)->data, sizeof first);
+        const tare_tensor *again = tare_forward(m.norm, t, x);
+        assert_memory_equal(from->data, x->data, sizeof first);
+        assert_memory_equal(first, again->data, sizeof first);
+        assert_ok(tare_tape_guard(t));
+        tare_tape_free(t);
+        model_free(&m);
+    }
+}
+
 static void not_finite_shows(void **state) {
     (void)state;
     const char *specs[] = { "dyt", "grn", "frn" };
@@ -416,6 +435,7 @@ int main(void) {
         cmocka_unit_test(layers_begin_as_they_should),
         cmocka_unit_test(dyt_finds_its_channels),
         cmocka_unit_test(extreme_values),
+        cmocka_unit_test(inputs_stay),
         cmocka_unit_test(not_finite_shows),
         cmocka_unit_test(errors),
     };

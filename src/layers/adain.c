@@ -17,7 +17,6 @@ tare_tensor *tare_adain(tare_tape *t, tare_tensor *content, tare_tensor *style, 
     tare_tensor *products = tare__use_up(t, hat, tare__use_up(t, off, tare_mul(t, off, hat)));
     tare_tensor *deviation = tare__use_up(t, products, tare_mean(t, products, TARE_DIM(2), true));
     tare_tensor *y = tare_instance_norm(t, c.x, NULL, NULL, opt);
-    y = tare__use_up(t, y, tare_mul(t, y, deviation));
-    y = tare__use_up(t, y, tare_add(t, y, mean));
-    return y ? tare_reshape(t, y, c.shape) : NULL;
+    if (!y || !deviation || !mean) { return NULL; }
+    return tare__planes_back(t, &c, tare__planes_affine(t, &c, y, deviation, mean));
 }

@@ -29,7 +29,7 @@ static tare_tensor *forward(tare_layer *self, tare_tape *tape, tare_tensor *x) {
     tare_tensor *y = tare_forward(c->norm, tape, x);
     if (!y || !gamma || !beta) { return NULL; }
     tare_tensor *flat = tare_reshape(tape, y, p.x->shape);
-    return tare__planes_affine(tape, &p, flat, gamma, beta, true);
+    return tare__planes_back(tape, &p, tare__planes_affine(tape, &p, flat, gamma, beta));
 }
 
 static void describe(const tare_layer *self, char *text, size_t size) {

@@ -2,24 +2,19 @@
 #include "norm_spec.h"
 #include "planes.h"
 
-/* max(y, tau) */
-static tare_tensor *threshold(tare_tape *t, const tare__planes *p, tare_tensor *y, tare_tensor *tau) {
-    tare_tensor *level = tare__planes_scale(t, p, "tau", tau, false);
-    tare_tensor *above = tare__use_up(t, y, tare_sub(t, y, level));
-    above = tare__use_up(t, above, tare_relu(t, above));
-    return tare__use_up(t, above, tare_add(t, above, level));
-}
-
 tare_tensor *tare_frn(tare_tape *t, tare_tensor *x, tare_tensor *gamma, tare_tensor *beta, tare_tensor *tau,
                       double eps) {
     tare__planes p;
-    if (!tare__planes_of(t, "frn", x, &p)) { return NULL; }
+    if (!tare__planes_of(t, "frn", x, &p) || !tare__planes_fits(t, &p, "gamma", gamma) ||
+        !tare__planes_fits(t, &p, "beta", beta) || !tare__planes_fits(t, &p, "tau", tau)) {
+        return NULL;
+    }
     tare_tensor *y = tare_rms_norm(t, p.x, NULL, (tare_rms_norm_opt){ .dims = 1, .eps = eps > 0 ? eps : 1e-6 });
-    if (!tau) { return tare__planes_affine(t, &p, y, gamma, beta, false); }
-    if (gamma) { y = tare__use_up(t, y, tare_mul(t, y, tare__planes_scale(t, &p, "gamma", gamma, false))); }
-    if (beta) { y = tare__use_up(t, y, tare_add(t, y, tare__planes_scale(t, &p, "beta", beta, false))); }
-    y = threshold(t, &p, y, tau);
-    return y ? tare_reshape(t, y, p.shape) : NULL;
+    /* max(z + beta, tau) = relu(z + (beta - tau)) + tau */
+    if (tau) { beta = beta ? tare_sub(t, beta, tau) : tare_scale(t, tau, -1); }
+    y = tare__planes_affine(t, &p, y, gamma, beta);
+    if (tau) { y = tare__planes_affine(t, &p, tare__use_up(t, y, tare_relu(t, y)), NULL, tau); }
+    return tare__planes_back(t, &p, y);
 }
 
 /* ---- layer ------------------------------------------------------------------------------------------------------- */

@@ -14,16 +14,24 @@ static tare_tensor *lengths(tare_tape *t, const tare__planes *p) {
     return tare_scale(t, rms, sqrt((double)p->positions));
 }
 
+/* A number as a tensor. */
+static tare_tensor *number(tare_tape *t, double value) {
+    tare_tensor *x = tare_input(t, TARE_SHAPE(1), NULL);
+    if (x) { x->data[0] = (tare_real)value; }
+    return x;
+}
+
 tare_tensor *tare_grn(tare_tape *t, tare_tensor *x, tare_tensor *gamma, tare_tensor *beta, double eps) {
     tare__planes p;
-    if (!tare__planes_of(t, "grn", x, &p)) { return NULL; }
-    tare_tensor *g = lengths(t, &p), *least = tare_input(t, TARE_SHAPE(1), NULL);
-    if (least) { least->data[0] = (tare_real)(eps > 0 ? eps : 1e-6); }
-    tare_tensor *share = tare_div(t, g, tare_add(t, tare_mean(t, g, TARE_DIM(1), true), least));
-    if (gamma) { share = tare_mul(t, share, tare__planes_scale(t, &p, "gamma", gamma, false)); }
-    tare_tensor *y = tare_mul(t, p.x, share);
-    y = tare__use_up(t, y, tare_add(t, y, p.x));
-    return tare__planes_affine(t, &p, y, NULL, beta, false);
+    if (!tare__planes_of(t, "grn", x, &p) || !tare__planes_fits(t, &p, "gamma", gamma) ||
+        !tare__planes_fits(t, &p, "beta", beta)) {
+        return NULL;
+    }
+    tare_tensor *g = lengths(t, &p), *least = number(t, eps > 0 ? eps : 1e-6);
+    tare_tensor *share = tare_div(t, g, tare_add(t, tare_mean(t, g, TARE_DIM(1), true), least)); /* [N,C,1] */
+    if (gamma) { share = tare_mul(t, share, tare_reshape(t, gamma, TARE_SHAPE(p.channels, 1))); }
+    share = tare_add(t, share, number(t, 1));
+    return share ? tare__planes_back(t, &p, tare__planes_affine(t, &p, p.x, share, beta)) : NULL;
 }
 
 /* ---- layer ------------------------------------------------------------------------------------------------------- */

@@ -2,6 +2,7 @@
 #include "planes.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 static const char *layer_of(tare_tape *t) {
     const char *name = tare_tape_layer_set(t, NULL);
@@ -23,23 +24,44 @@ bool tare__planes_of(tare_tape *t, const char *norm, tare_tensor *x, tare__plane
     return out->x != NULL;
 }
 
-tare_tensor *tare__planes_scale(tare_tape *t, const tare__planes *p, const char *what, tare_tensor *w, bool each) {
-    if (!w) { return NULL; }
-    int64_t samples = p->shape.dim[0];
-    tare_shape want = each ? TARE_SHAPE(samples, p->channels) : TARE_SHAPE(p->channels);
-    if (!tare_shape_equal(w->shape, want)) {
-        tare_shape_buf got, must, x;
-        return tare_tape_fail(t, TARE_ESHAPE, "%s \"%s\": %s is %s, must be %s for x %s", p->norm, layer_of(t), what,
-                              tare_shape_text(w->shape, &got), tare_shape_text(want, &must),
-                              tare_shape_text(p->shape, &x));
-    }
-    return tare_reshape(t, w, each ? TARE_SHAPE(samples, p->channels, 1) : TARE_SHAPE(p->channels, 1));
+bool tare__planes_fits(tare_tape *t, const tare__planes *p, const char *what, const tare_tensor *w) {
+    if (!w || tare_shape_equal(w->shape, TARE_SHAPE(p->channels))) { return true; }
+    tare_shape_buf got, must, x;
+    tare_tape_fail(t, TARE_ESHAPE, "%s \"%s\": %s is %s, must be %s for x %s", p->norm, layer_of(t), what,
+                   tare_shape_text(w->shape, &got), tare_shape_text(TARE_SHAPE(p->channels), &must),
+                   tare_shape_text(p->shape, &x));
+    return false;
 }
 
+/* Zeros of the shape [n]. */
+static tare_tensor *zeros(tare_tape *t, int64_t n) {
+    tare_tensor *x = tare_input(t, TARE_SHAPE(n), NULL);
+    if (x) { memset(x->data, 0, (size_t)x->numel * sizeof *x->data); }
+    return x;
+}
+
+/* Batch norm by statistics of 0 with eps 1 is the plain affine map, in one pass each way. */
 tare_tensor *tare__planes_affine(tare_tape *t, const tare__planes *p, tare_tensor *y, tare_tensor *gamma,
-                                 tare_tensor *beta, bool each) {
-    if (gamma) { y = tare__use_up(t, y, tare_mul(t, y, tare__planes_scale(t, p, "gamma", gamma, each))); }
-    if (beta) { y = tare__use_up(t, y, tare_add(t, y, tare__planes_scale(t, p, "beta", beta, each))); }
+                                 tare_tensor *beta) {
+    if (!y || (!gamma && !beta)) { return y; }
+    int64_t rows = (gamma ? gamma : beta)->numel; /* C, or N C: a scale and a shift for each channel of each sample */
+    if (rows == 0) { return y; }
+    tare_tensor *planes = tare_reshape(t, y, TARE_SHAPE(p->shape.dim[0] * p->channels / rows, rows, p->positions));
+    tare_tensor *z = zeros(t, rows);
+    if (gamma) { gamma = tare_reshape(t, gamma, TARE_SHAPE(rows)); }
+    if (beta && beta->numel < rows) { /* the same shift in every sample */
+        beta = tare_add(t, tare_reshape(t, z, TARE_SHAPE(rows / p->channels, p->channels)),
+                        tare_reshape(t, beta, TARE_SHAPE(p->channels)));
+    }
+    if (beta) { beta = tare_reshape(t, beta, TARE_SHAPE(rows)); }
+    if (tare_tape_status(t)) { return NULL; }
+    tare_batch_norm_opt opt = { .eps = 1, .use_stats = true, .keep_stats = true };
+    tare_tensor *out = tare_batch_norm(t, planes, gamma, beta, z, z, opt);
+    if (y != p->x) { tare_release(t, y); }
+    return out ? tare_reshape(t, out, p->x->shape) : NULL;
+}
+
+tare_tensor *tare__planes_back(tare_tape *t, const tare__planes *p, tare_tensor *y) {
     return y ? tare_reshape(t, y, p->shape) : NULL;
 }
 

@@ -13,11 +13,14 @@ typedef struct tare__planes {
 
 /* tare__planes_of - false with the tape's error set where x is not [N,C,...]; NULL x is false without one. */
 bool tare__planes_of(tare_tape *t, const char *norm, tare_tensor *x, tare__planes *out);
-/* tare__planes_scale - w [C] as [C,1]; w [N,C], where `each`, as [N,C,1]. NULL with the tape's error set for another shape. */
-tare_tensor *tare__planes_scale(tare_tape *t, const tare__planes *p, const char *what, tare_tensor *w, bool each);
-/* tare__planes_affine - gamma y + beta under x's own shape; y is used up. Either may be NULL: 1 and 0. */
+/* tare__planes_fits - is w, if there is one, [C]? false with the tape's error set where not. */
+bool tare__planes_fits(tare_tape *t, const tare__planes *p, const char *what, const tare_tensor *w);
+/* tare__planes_affine - gamma y + beta for y [N,C,positions]; gamma of C or N C values, whatever its shape, beta of as many or C;
+ * either may be NULL. y is used up, unless it is p->x or both are NULL. */
 tare_tensor *tare__planes_affine(tare_tape *t, const tare__planes *p, tare_tensor *y, tare_tensor *gamma,
-                                 tare_tensor *beta, bool each);
+                                 tare_tensor *beta);
+/* tare__planes_back - y [N,C,positions] under the shape that x had; NULL for NULL. */
+tare_tensor *tare__planes_back(tare_tape *t, const tare__planes *p, tare_tensor *y);
 
 /* tare__use_up - passes on `y`, made from `x`, which nobody reads again. */
 static inline tare_tensor *tare__use_up(tare_tape *t, tare_tensor *x, tare_tensor *y) {

@@ -84,11 +84,14 @@ static tare_tensor *forward(tare_layer *self, tare_tape *tape, tare_tensor *x) {
 
     tare_tensor *mean = mix(tape, s->mean_weight, in.mean, ln.mean, bn.mean);
     tare_tensor *var = mix(tape, s->var_weight, in.var, ln.var, bn.var);
-    tare_tensor *scale = tare_div(tape, tare__planes_scale(tape, &p, "gamma", s->gamma, false),
+    /* gamma (off - shift) / sqrt(var + eps) + beta, worked out where it is small: [N,C,1] */
+    tare_shape by_channel = TARE_SHAPE(p.channels, 1);
+    tare_tensor *scale = tare_div(tape, tare_reshape(tape, s->gamma, by_channel),
                                   tare_sqrt(tape, tare_add(tape, var, number(tape, s->eps))));
-    tare_tensor *centred = tare__use_up(tape, off, tare_sub(tape, off, tare_sub(tape, mean, in.mean)));
-    tare_tensor *y = tare__use_up(tape, centred, tare_mul(tape, centred, scale));
-    return tare__planes_affine(tape, &p, y, NULL, s->beta, false);
+    tare_tensor *shift = tare_mul(tape, tare_sub(tape, mean, in.mean), scale);
+    tare_tensor *beta = tare_sub(tape, tare_reshape(tape, s->beta, by_channel), shift);
+    if (!scale || !beta) { return NULL; }
+    return tare__planes_back(tape, &p, tare__planes_affine(tape, &p, off, scale, beta));
 }
 
 static const tare_layer_class switchable_norm_class = { .name = "switchable_norm", .forward = forward };
