@@ -660,6 +660,23 @@ static tare_tensor *in_beta(tare_tape *t, tare_tensor *x) {
     return tare_instance_norm(t, x, NULL, filled(t, TARE_SHAPE(2), 0, 1, 1), (tare_instance_norm_opt){ 0 });
 }
 
+/* Rows without columns have gradients without values, and no rows leave gamma's at zero. */
+static void rows_of_nothing(void **state) {
+    (void)state;
+    for (int64_t rows = 0; rows < 2; rows++) {
+        tare_tape *tape = tare_tape_new((tare_tape_opt){ .training = true, .guard = true });
+        tare_tensor *x = filled(tape, rows ? TARE_SHAPE(3, 0) : TARE_SHAPE(0, 2), 0, 1, 1);
+        tare_tensor *gamma = filled(tape, TARE_SHAPE(rows ? 0 : 2), 0, 1, 1);
+        x->requires_grad = gamma->requires_grad = true;
+        tare_tensor *y = tare_layer_norm(tape, x, gamma, NULL, (tare_layer_norm_opt){ 0 });
+        assert_ok(tare_tape_status(tape));
+        assert_ok(tare_backward_from(tape, y, &(tare_real){ 1 }));
+        assert_ok(tare_tape_guard(tape));
+        for (int64_t i = 0; i < gamma->numel; i++) { assert_true(gamma->grad[i] == 0); }
+        tare_tape_free(tape);
+    }
+}
+
 static void errors(void **state) {
     (void)state;
     const struct {
@@ -692,6 +709,7 @@ static void errors(void **state) {
         { in, TARE_SHAPE(2, 3), TARE_ESHAPE, "x [2,3] must be [N,C,L] or [N,C,H,W]" },
         { in, TARE_SHAPE(2, 3, 1, 1), TARE_ESHAPE,
           "instance_norm \"norm1\": x [2,3,1,1] has 1 value per sample and channel" },
+        { in, TARE_SHAPE(2, 0, 4), TARE_ESHAPE, "x [2,0,4] has no channels" },
         { in_beta, TARE_SHAPE(2, 3, 4), TARE_ESHAPE, "beta is [2], must be [3]" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -735,6 +753,7 @@ int main(void) {
         cmocka_unit_test(sub_batches_update_in_turn),
         cmocka_unit_test(statistics_stay_when_frozen),
         cmocka_unit_test(a_frozen_layer_never_changes),
+        cmocka_unit_test(rows_of_nothing),
         cmocka_unit_test(errors),
         cmocka_unit_test(null_gives_null),
     };

@@ -432,6 +432,14 @@ static void running_errors(void **state) {
         tare_forward(te, b->tape, tare_input(b->tape, TARE_SHAPE(2), (const tare_real[]){ (tare_real)0.5, 1 })));
     assert_contains(tare_tape_error(b->tape), "0.5 at position 0");
     tare_tape_reset(b->tape);
+    tare_tensor *gone = tare_scale(b->tape, random_input(b->tape, TARE_SHAPE(2)), 1);
+    tare_release(b->tape, gone);
+    assert_null(tare_forward(te, b->tape, gone));
+    assert_contains(tare_tape_error(b->tape), "embedding \"te\": x has no values any more");
+    tare_tape_reset(b->tape);
+    assert_null(tare_layer_embed(te, b->tape, NULL, TARE_SHAPE(1)));
+    assert_contains(tare_tape_error(b->tape), "index is NULL");
+    tare_tape_reset(b->tape);
     assert_null(tare_layer_embed(tare_layer_relu(b->ps, "act"), b->tape, (const int32_t[]){ 0 }, TARE_SHAPE(1)));
     assert_contains(tare_tape_error(b->tape), "the layer is no embedding");
     tare_tape_reset(b->tape);

@@ -8,6 +8,9 @@
 static tare_tensor *forward(tare_layer *self, tare_tape *tape, tare_tensor *x) {
     tare_tensor *room = tare_input(tape, x->shape, NULL);
     if (!room) { return NULL; }
+    if (!x->data && x->numel) {
+        return tare_tape_fail(tape, TARE_EINVAL, "embedding \"%s\": x has no values any more", self->name);
+    }
     int32_t *index = (int32_t *)(void *)room->data;
     int64_t rows = self->weight->shape.dim[0];
     for (int64_t i = 0; i < x->numel; i++) {

@@ -21,9 +21,11 @@ static tare_status check(tare_node *n) {
     if (count < 0 || a->shape.ndim >= TARE_MAX_DIMS) {
         return tare_node_fail(n, TARE_ESHAPE, "%s is no shape for indices", tare_shape_text(a->shape, &buf));
     }
+    if (!a->index && count > 0) { return tare_node_fail(n, TARE_EINVAL, "index is NULL"); }
     for (int64_t i = 0; i < count; i++) {
         if (a->index[i] < 0 || a->index[i] >= w->shape.dim[0]) {
-            return tare_node_fail(n, TARE_EINVAL, "index %d at position %" PRId64 " is outside the table of %" PRId64 " rows",
+            return tare_node_fail(n, TARE_EINVAL,
+                                  "index %d at position %" PRId64 " is outside the table of %" PRId64 " rows",
                                   (int)a->index[i], i, w->shape.dim[0]);
         }
     }

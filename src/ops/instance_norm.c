@@ -10,6 +10,9 @@ static tare_status check(tare_node *n) {
         return tare_node_fail(n, TARE_ESHAPE, "x %s must be [N,C,L] or [N,C,H,W]: it normalises over positions",
                               tare_shape_text(x->shape, &buf));
     }
+    if (channels_of(n) == 0) {
+        return tare_node_fail(n, TARE_ESHAPE, "x %s has no channels", tare_shape_text(x->shape, &buf));
+    }
     tare_shape per_channel = TARE_SHAPE(channels_of(n));
     tare_status status = tare__norm_check_eps(n, ((const tare_instance_norm_opt *)n->attr)->eps);
     if (!status) { status = tare__norm_check_shape(n, 1, "gamma", per_channel); }

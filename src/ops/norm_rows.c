@@ -174,6 +174,7 @@ static void backward_columns(void *context, int64_t begin, int64_t end) {
 
 void tare__rows_backward(tare_node *n, int dims, bool centred) {
     work w = work_of(n, dims);
+    if (w.cols == 0) { return; } /* no gradient has a value */
     w.centred = centred;
     w.dy = n->out->grad;
     w.dx = tare_grad(n, 0);
