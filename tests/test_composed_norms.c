@@ -423,6 +423,31 @@ static void errors(void **state) {
     }
 }
 
+/* Whatever allocation fails, making, running and going back fails with TARE_ENOMEM and leaks nothing. */
+static void short_memory(void **state) {
+    (void)state;
+    uint64_t live = tare_alloc_live();
+    const char *specs[] = { "dyt", "grn", "frn", "switch" };
+    for (int s = 0; s < 4; s++) {
+        tare_status status = TARE_ENOMEM;
+        for (uint64_t n = 1; status; n++) {
+            assert_true(n < 3000);
+            tare_params *ps = tare_params_new(1);
+            tare_tape *t = tare_tape_new((tare_tape_opt){ .training = true });
+            tare_tensor *x = waves(t, TARE_SHAPE(2, 3, 4, 5), 1);
+            tare_alloc_fail_at(n);
+            tare_layer *norm = tare_norm_layer(ps, "norm", specs[s], TARE_SHAPE(3, 4, 5));
+            tare_tensor *y = norm ? tare_forward(norm, t, x) : NULL;
+            status = norm ? tare_backward(t, tare_sum(t, y, 0, false)) : tare_params_status(ps);
+            tare_alloc_fail_at(0);
+            assert_true(status == TARE_OK || status == TARE_ENOMEM);
+            tare_tape_free(t);
+            tare_params_free(ps);
+            assert_true(live == tare_alloc_live());
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(goldens),
@@ -438,6 +463,7 @@ int main(void) {
         cmocka_unit_test(inputs_stay),
         cmocka_unit_test(not_finite_shows),
         cmocka_unit_test(errors),
+        cmocka_unit_test(short_memory),
     };
     return cmocka_run_group_tests_name("composed norms", tests, NULL, NULL);
 }
