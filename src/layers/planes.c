@@ -44,7 +44,7 @@ static tare_tensor *zeros(tare_tape *t, int64_t n) {
 tare_tensor *tare__planes_affine(tare_tape *t, const tare__planes *p, tare_tensor *y, tare_tensor *gamma,
                                  tare_tensor *beta) {
     if (!y || (!gamma && !beta)) { return y; }
-    int64_t rows = (gamma ? gamma : beta)->numel; /* C, or N C: a scale and a shift for each channel of each sample */
+    int64_t rows = gamma ? gamma->numel : p->channels; /* C, or N C: for each channel of each sample */
     if (rows == 0) { return y; }
     tare_tensor *planes = tare_reshape(t, y, TARE_SHAPE(p->shape.dim[0] * p->channels / rows, rows, p->positions));
     tare_tensor *z = zeros(t, rows);

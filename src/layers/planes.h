@@ -15,7 +15,7 @@ typedef struct tare__planes {
 bool tare__planes_of(tare_tape *t, const char *norm, tare_tensor *x, tare__planes *out);
 /* tare__planes_fits - is w, if there is one, [C]? false with the tape's error set where not. */
 bool tare__planes_fits(tare_tape *t, const tare__planes *p, const char *what, const tare_tensor *w);
-/* tare__planes_affine - gamma y + beta for y [N,C,positions]; gamma of C or N C values, whatever its shape, beta of as many or C;
+/* tare__planes_affine - gamma y + beta for y [N,C,positions]; gamma of C or N C values, whatever its shape, beta of as many, or of C;
  * either may be NULL. y is used up, unless it is p->x or both are NULL. */
 tare_tensor *tare__planes_affine(tare_tape *t, const tare__planes *p, tare_tensor *y, tare_tensor *gamma,
                                  tare_tensor *beta);

@@ -73,13 +73,13 @@ static tare_status iterate_conv(const spectral_norm *sn, const tare_tensor *weig
     tare_tensor *x = tare_input(tape, sn->v->shape, sn->v->data);
     if (x) { x->requires_grad = true; }
     tare_tensor *y = tare_conv2d(tape, x, w, NULL, *sn->conv);
-    tare_status status = tare_tape_status(tape);
-    if (!status) {
+    tare_status status = x && y ? TARE_OK : tare_tape_status(tape);
+    if (x && y) {
         memcpy(sn->u->data, y->data, (size_t)y->numel * sizeof *y->data);
         normalise(sn->u, sn->eps);
         status = tare_backward_from(tape, y, sn->u->data);
     }
-    if (!status) {
+    if (x && y && !status) {
         memcpy(sn->v->data, x->grad, (size_t)x->numel * sizeof *x->grad);
         normalise(sn->v, sn->eps);
     }
