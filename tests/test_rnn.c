@@ -261,7 +261,7 @@ static void long_sequences_within_the_cell(void **state) {
 
 static void threads_change_nothing(void **state) {
     (void)state;
-    enum { T = 5, B = 37, WIDE = 24 };
+    enum { T = 5, B = 37, WIDE = 48 };
     for (int kind = TARE_RNN_TANH; kind <= TARE_LSTM; kind++) {
         tare_real *first = NULL;
         for (int threads = 1; threads <= 3; threads++) {

@@ -3,7 +3,6 @@
 #include "machine.h"
 
 #include <cblas.h>
-#include <stdatomic.h>
 
 #ifdef TARE_F64
 #define CBLAS_GEMM cblas_dgemm
@@ -11,13 +10,12 @@
 #define CBLAS_GEMM cblas_sgemm
 #endif
 
-/* Threads are ours to start: OpenBLAS must stay on the caller's. Idempotent, so a race to set it does no harm. */
+/* Threads are ours to start: OpenBLAS must stay on the caller's. Its OpenMP build asks OpenMP how many to use, which counts
+ * for each thread of ours apart: so each says so once. */
 static void one_thread_only(void) {
-    static atomic_bool done;
-    if (!atomic_load_explicit(&done, memory_order_relaxed)) {
-        openblas_set_num_threads(1);
-        atomic_store(&done, true);
-    }
+    static _Thread_local bool done;
+    if (!done) { openblas_set_num_threads(1); }
+    done = true;
 }
 
 void tare__blas_gemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, tare_real alpha, const tare_real *a,
