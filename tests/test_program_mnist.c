@@ -190,6 +190,41 @@ static void test_interrupt(void **state) {
     assert_same_epoch(whole, parts);
 }
 
+/* ---- looking into steps -------------------------------------------------------------------------------------------- */
+
+static int64_t count_of(const char *folder, const char *words) {
+    char text[65536];
+    int64_t n = 0;
+    read_text(test_path(folder, "metrics.jsonl"), text, sizeof text);
+    for (const char *s = text; (s = strstr(s, words)); s++) { n++; }
+    return n;
+}
+
+/* --norm-stats changes no weight; every tenth step of 26 is logged, once each, whether the run is resumed in between or not. */
+static void test_norm_stats(void **state) {
+    (void)state;
+    const char *without = place("unseen"), *with = place("seen");
+    const char *common = RANDOM "--schedule constant --limit 256";
+    assert_code(0, run("tare-mnist " SMALL "%s --epochs 2 --out %s", work, common, without));
+    assert_code(0, run("tare-mnist " SMALL "%s --epochs 1 --norm-stats 10 --out %s", work, common, with));
+    assert_code(0, run("tare-mnist --resume %s --epochs 2", with));
+    assert_same_model(without, with);
+    assert_int_equal(metric(with, "epoch", "step"), 26);
+    assert_int_equal(count_of(without, "_stats\""), 0);
+    for (int step = 0; step < 26; step++) {
+        char words[64];
+        snprintf(words, sizeof words, "\"step\":%d,\"layer\":\"block1.norm\"", step);
+        assert_int_equal(count_of(with, words), step % 10 == 0);
+    }
+    assert_int_equal(metric(with, "norm_stats", "step"), 20);
+    assert_true(metric(with, "weight_stats", "grad_norm") > 0);
+    /* evaluation and another interval on resuming */
+    assert_code(0, run("tare-mnist --eval %s --quiet", with));
+    assert_code(0, run("tare-mnist --resume %s --epochs 3 --norm-stats 0 --quiet", with));
+    assert_int_equal(metric(with, "epoch", "step"), 39);
+    assert_int_equal(metric(with, "norm_stats", "step"), 20);
+}
+
 /* ---- output -------------------------------------------------------------------------------------------------------- */
 
 static void test_quiet_and_json(void **state) {
@@ -470,6 +505,7 @@ int main(void) {
         cmocka_unit_test(test_accumulate),
         cmocka_unit_test(test_resume),
         cmocka_unit_test(test_interrupt),
+        cmocka_unit_test(test_norm_stats),
         cmocka_unit_test(test_quiet_and_json),
         cmocka_unit_test(test_dry_run),
         cmocka_unit_test(test_closed_pipe),

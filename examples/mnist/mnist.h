@@ -16,6 +16,7 @@ typedef struct options {
     tare_learn_opt learn;
     int64_t epochs, batch, accumulate;
     double label_smoothing;
+    int64_t norm_stats;
     /* what to do instead of training */
     const char *eval;
     tare_files predict;

@@ -33,6 +33,9 @@ static const tare_option table[] = {
       .max = 1e6 },
     { "label-smoothing", TARE_OPTION_REAL, AT(label_smoothing), "0", "S", "share of the loss spread over all classes",
       .min = 0, .max = 1 },
+    { "norm-stats", TARE_OPTION_INT, AT(norm_stats), "0", "K",
+      "every K steps, log what each layer does to mean and variance, gradient norms and singular values; 0: never",
+      .min = 0, .max = 2147483647, .flags = TARE_OPTION_RESUME },
     { 0 },
 };
 

@@ -209,7 +209,8 @@ int trainer_begin(trainer *t, const tare_options *args) {
     s = t->progress ? print_start(t) : TARE_ENOMEM;
     if (s == TARE_OK && o->run.dry_run) { return print_dry_run(t, args) == TARE_OK ? 0 : fail(1); }
     t->guard = tare_guard_new(t->ps, t->tape, t->loader);
-    if (s == TARE_OK) { s = t->guard ? bind_state(t) : TARE_ENOMEM; }
+    t->stats = tare_norm_stats_new(t->ps, t->tape);
+    if (s == TARE_OK) { s = t->guard && t->stats ? bind_state(t) : TARE_ENOMEM; }
     if (s == TARE_OK) { s = open_run(t, args); }
     return s == TARE_OK ? -1 : fail(s == TARE_EEXIST || s == TARE_EINVAL ? EXIT_USAGE : 1);
 }
@@ -219,6 +220,7 @@ void trainer_end(trainer *t) {
     tare_progress_free(t->progress);
     tare_checkpoint_free(t->state);
     tare_guard_free(t->guard);
+    tare_norm_stats_free(t->stats);
     tare_tape_free(t->tape);
     tare_tape_free(t->test_tape);
     tare_optim_free(t->optim);

@@ -31,6 +31,7 @@ static tare_status train_step(trainer *t) {
         if (!tare_loader_next(t->loader, &b)) { return tare_loader_status(t->loader); }
         s = forward_backward(t, &b, (double)b.n / (double)size);
     }
+    if (s == TARE_OK) { s = tare_norm_stats_log(t->stats, t->run, t->step); }
     /* Without --clip nothing is clipped, but a gradient of NaN or Inf is still found before it reaches the weights. */
     double limit = t->o->learn.clip > 0 ? t->o->learn.clip : INFINITY;
     if (s == TARE_OK) { s = tare_optim_step_clipped(t->optim, limit, NULL); }
@@ -70,6 +71,7 @@ static tare_status train_images(trainer *t) {
     while (t->sums.seen < samples && !tare_stop()) {
         epoch_sums before = t->sums;
         tare_guard_keep(t->guard);
+        if (t->o->norm_stats > 0 && t->step % t->o->norm_stats == 0) { tare_norm_stats_begin(t->stats); }
         tare_status s = train_step(t);
         if (s == TARE_ENONFINITE) { return explain_nonfinite(t, before); }
         if (s != TARE_OK) { return s; }

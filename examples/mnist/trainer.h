@@ -21,6 +21,7 @@ typedef struct trainer {
     tare_schedule schedule;
     tare_tape *tape, *test_tape;
     tare_guard *guard;
+    tare_norm_stats *stats;
     tare_progress *progress;
     tare_run *run;
     tare_checkpoint *state; /* what is saved: weights, optimizer, tape's stream, and all that follows */

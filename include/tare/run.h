@@ -230,6 +230,32 @@ TARE_API tare_status tare_guard_restore(tare_guard *g);
 /* tare_params_check_finite - TARE_ENONFINITE, naming the first parameter or buffer that holds NaN or Inf. */
 TARE_API tare_status tare_params_check_finite(const tare_params *ps);
 
+/* ---- looking into a step ----------------------------------------------------------------------------------------- */
+
+/* tare_norm_stats - what norms do to activations, gradients and weights: for each layer (containers apart) mean and biased
+ * variance of what it takes and what it gives, for each parameter the length of its gradient and sigma. Nothing about training
+ * changes, to the last bit. Between zero_grad and the optimizer's step:
+ *     if (step % 100 == 0) { tare_norm_stats_begin(stats); }
+ *     ... forward, backward, once or (gradients accumulating) more often ...
+ *     tare_norm_stats_log(stats, run, step);
+ * A layer that runs several times in between is described by all its values together. */
+typedef struct tare_norm_stats tare_norm_stats;
+
+/* Of the layers run on `tape` and the parameters in `ps`, both lent. NULL: TARE_ENOMEM. Free it before the tape. */
+TARE_API tare_norm_stats *tare_norm_stats_new(tare_params *ps, tare_tape *tape);
+TARE_API void tare_norm_stats_free(tare_norm_stats *stats);
+/* tare_norm_stats_begin - look from now on; what was seen before and not logged is forgotten. */
+TARE_API void tare_norm_stats_begin(tare_norm_stats *stats);
+/* tare_norm_stats_log - log what was seen and look no longer; nothing where none has begun. Layers in the order they ran, then
+ * parameters in the order they were made (sigma only where they have two dimensions or more):
+ *     {"event":"norm_stats","step":0,"layer":"block1.norm","kind":"batch_norm","in_mean":..,"in_var":..,"out_mean":..,
+ *      "out_var":..}
+ *     {"event":"weight_stats","step":0,"parameter":"block1.conv.weight","grad_norm":..,"sigma":..}
+ * sigma is the largest singular value of the parameter (before spectral norm or another transform) as a matrix of outputs by the
+ * rest, by the power method in double precision: too small by 1e-3 of it at worst, where the largest few lie close together.
+ *   errors  TARE_EIO;  TARE_ENOMEM */
+TARE_API tare_status tare_norm_stats_log(tare_norm_stats *stats, tare_run *run, int64_t step);
+
 /* ---- stopping ---------------------------------------------------------------------------------------------------- */
 
 /* tare_stop_catch - from now on SIGINT, SIGTERM and SIGHUP ask the program to stop (the same signal a second time kills it), and a

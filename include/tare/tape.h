@@ -16,6 +16,7 @@ extern "C" {
 typedef struct tare_tape tare_tape;
 typedef struct tare_node tare_node;
 typedef struct tare_op   tare_op;
+struct tare_layer; /* tare/layers.h */
 
 /* ---- life of a tape ---------------------------------------------------------------------------------------------- */
 
@@ -57,6 +58,16 @@ TARE_API tare_status tare_tape_guard(tare_tape *tape);
 
 /* tare_tape_layer_set - the layer name that nodes recorded from now on carry; returns the one before. Not copied. */
 TARE_API const char *tare_tape_layer_set(tare_tape *tape, const char *layer);
+
+/* tare_watch - is shown what each layer takes and gives, as soon as it has run, while both still have their values. */
+typedef struct tare_watch {
+    void (*see)(void *context, const struct tare_layer *layer, const tare_tensor *x, const tare_tensor *y);
+    void *context;
+} tare_watch;
+/* tare_tape_watch_set - from now on every layer run on this tape (tare_forward) shows itself to `watch`, which is lent, not
+ * copied, and leaves tape and tensors alone; NULL: no more. tare_tape_watch - the one that was set, or NULL. */
+TARE_API void              tare_tape_watch_set(tare_tape *tape, const tare_watch *watch);
+TARE_API const tare_watch *tare_tape_watch(const tare_tape *tape);
 
 /* The nodes of this step in order, for summaries and profiles. */
 TARE_API int64_t          tare_tape_length(const tare_tape *tape);

@@ -59,6 +59,9 @@ const char *tare_tape_layer_set(tare_tape *t, const char *layer) {
     return before;
 }
 
+void tare_tape_watch_set(tare_tape *t, const tare_watch *watch) { t->watch = watch; }
+const tare_watch *tare_tape_watch(const tare_tape *t) { return t->watch; }
+
 /* ---- errors ------------------------------------------------------------------------------------------------------ */
 
 tare_status tare_tape_status(const tare_tape *t) { return t ? t->status : TARE_ENOMEM; }

@@ -15,6 +15,7 @@ struct tare_tape {
     tare_node **node;
     int64_t length, room;
     const char *layer;
+    const tare_watch *watch;
     uint64_t step;
     tare_rng step_rng;
     bool check_finite;

@@ -44,6 +44,8 @@ tare_tensor *tare_forward(tare_layer *layer, tare_tape *tape, tare_tensor *x) {
     const char *outer = tare_tape_layer_set(tape, layer->name);
     tare_tensor *y = layer->cls->forward(layer, tape, x);
     tare_tape_layer_set(tape, outer);
+    const tare_watch *watch = tare_tape_watch(tape);
+    if (y && watch) { watch->see(watch->context, layer, x, y); }
     return y;
 }
 
