@@ -43,7 +43,7 @@ struct tare_layer {
     tare_layer **children;
     int n_children;
     tare_tensor *weight; /* what weight transforms act on; NULL where there is nothing to transform */
-    int out_dim;         /* the dimension of weight that counts outputs: 0 in linear and conv2d */
+    int out_dim;         /* the dimension of weight that counts outputs: 0 in linear and conv2d, 1 in conv_transpose2d */
     tare_weight_transform *transforms;
 };
 
@@ -93,6 +93,18 @@ typedef struct tare_layer_conv2d_opt {
 } tare_layer_conv2d_opt;
 TARE_API tare_layer *tare_layer_conv2d(tare_params *ps, const char *name, int64_t in, int64_t out, int kernel,
                                        tare_layer_conv2d_opt opt);
+
+/* tare_layer_conv_transpose2d - weight [in, out/groups, kernel, kernel_w], bias [out];  x [N,in,H,W] -> [N,out,H',W'], see
+ * tare_conv_transpose2d. fan_in is out/groups * kernel * kernel_w, as PyTorch counts it. out_dim is 1: with groups, norms of
+ * the weight take output k of every group as one.
+ *   errors (sticky)  TARE_EINVAL: groups do not divide in and out */
+typedef struct tare_layer_conv_transpose2d_opt {
+    int stride, pad, output_pad, dilation, groups;           /* as tare_conv_transpose2d_opt */
+    int kernel_w, stride_w, pad_w, output_pad_w, dilation_w; /* 0: as the height's;  pad_w, output_pad_w -1: none */
+    bool no_bias;
+} tare_layer_conv_transpose2d_opt;
+TARE_API tare_layer *tare_layer_conv_transpose2d(tare_params *ps, const char *name, int64_t in, int64_t out, int kernel,
+                                                 tare_layer_conv_transpose2d_opt opt);
 
 /* ---- layers without ------------------------------------------------------------------------------------------------ */
 

@@ -47,6 +47,18 @@ typedef struct tare_conv2d_opt {
 } tare_conv2d_opt;
 TARE_API tare_tensor *tare_conv2d(tare_tape *t, tare_tensor *x, tare_tensor *w, tare_tensor *b, tare_conv2d_opt opt);
 
+/* tare_conv_transpose2d - what the gradient of a conv2d does to its input, as torch.nn.functional.conv_transpose2d
+ *   x [N, C, H, W];  w [C, K/groups, R, S] (inputs first);  b [K] or NULL;  returns [N, K, H', W'],
+ *   H' = (H - 1) stride - 2 pad + dilation (R-1) + output_pad + 1:  each x is spread over a window of y, windows stride apart
+ *   errors  TARE_ESHAPE: ranks, channels against weight and groups, H or W 0, nothing left of the output after padding;
+ *           TARE_EINVAL: option < 0, output_pad as large as both stride and dilation, or larger */
+typedef struct tare_conv_transpose2d_opt {
+    int stride, pad, output_pad, dilation, groups;     /* defaults 1, 0, 0, 1, 1; the same for height and width */
+    int stride_w, pad_w, output_pad_w, dilation_w;     /* 0: as above;  pad_w, output_pad_w -1: none along the width */
+} tare_conv_transpose2d_opt;
+TARE_API tare_tensor *tare_conv_transpose2d(tare_tape *t, tare_tensor *x, tare_tensor *w, tare_tensor *b,
+                                            tare_conv_transpose2d_opt opt);
+
 /* tare_embedding - rows of a table: y[i..., :] = w[index[i...], :]
  *   w [rows, D];  index: as many as `shape` has elements, each in 0..rows-1 (copied);  returns [shape..., D]
  *   errors  TARE_ESHAPE: w not a matrix, shape of more than 5 dimensions;  TARE_EINVAL: an index out of range */

@@ -15,21 +15,27 @@ static tare_tensor *forward(tare_layer *self, tare_tape *tape, tare_tensor *x) {
     return tare_conv2d(tape, x, tare_layer_weight(self, tape), c->bias, c->opt);
 }
 
-static void describe(const tare_layer *self, char *text, size_t size) {
-    const conv2d *c = (const conv2d *)self;
-    const tare_shape *w = &self->weight->shape;
+void tare__conv2d_describe(const tare_layer *layer, const tare__conv2d_words *words, char *text, size_t size) {
+    const tare_shape *w = &layer->weight->shape;
     int used = snprintf(text, size, "%" PRId64 "x%" PRId64, w->dim[2], w->dim[3]);
     const struct {
         const char *word;
         int value, usual;
-    } parts[] = { { "stride", c->opt.stride, 1 },
-                  { "pad", c->opt.pad, 0 },
-                  { "dilation", c->opt.dilation, 1 },
-                  { "groups", c->opt.groups, 1 } };
-    for (int i = 0; i < 4 && used > 0 && (size_t)used < size; i++) {
+    } parts[] = { { "stride", words->stride, 1 },
+                  { "pad", words->pad, 0 },
+                  { "output pad", words->output_pad, 0 },
+                  { "dilation", words->dilation, 1 },
+                  { "groups", words->groups, 1 } };
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0] && used > 0 && (size_t)used < size; i++) {
         if (!parts[i].value || parts[i].value == parts[i].usual) { continue; }
         used += snprintf(text + used, size - (size_t)used, ", %s %d", parts[i].word, parts[i].value);
     }
+}
+
+static void describe(const tare_layer *self, char *text, size_t size) {
+    const tare_conv2d_opt *o = &((const conv2d *)self)->opt;
+    tare__conv2d_words words = { o->stride, o->pad, 0, o->dilation, o->groups };
+    tare__conv2d_describe(self, &words, text, size);
 }
 
 static const tare_layer_class conv2d_class = { .name = "conv2d", .forward = forward, .describe = describe };

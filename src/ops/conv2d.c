@@ -1,20 +1,24 @@
-/* conv2d.c - cross-correlation of images with filters: options, errors, forward. */
+/* conv2d.c - cross-correlation of images with filters: options, errors, the product from x to y; the op. */
 #include "conv2d.h"
 
 #include <inttypes.h>
 
-tare__conv2d tare__conv2d_of(const tare_node *n) {
-    const tare_conv2d_opt *opt = n->attr;
-    const int64_t *x = n->in[0]->shape.dim, *w = n->in[1]->shape.dim;
-    tare__conv2d v = { .n = x[0], .groups = opt->groups ? opt->groups : 1, .h = x[2], .w = x[3], .r = w[2], .s = w[3] };
-    v.c = w[1];
-    v.k = w[0] / v.groups;
+tare__conv2d tare__conv2d_steps(const tare_conv2d_opt *opt) {
+    tare__conv2d v = { .groups = opt->groups ? opt->groups : 1 };
     v.stride_h = opt->stride ? opt->stride : 1;
     v.stride_w = opt->stride_w ? opt->stride_w : v.stride_h;
     v.dil_h = opt->dilation ? opt->dilation : 1;
     v.dil_w = opt->dilation_w ? opt->dilation_w : v.dil_h;
     v.pad_h = opt->pad;
     v.pad_w = opt->pad_w == 0 ? opt->pad : opt->pad_w == -1 ? 0 : opt->pad_w;
+    return v;
+}
+
+static tare__conv2d sizes_of(const tare_node *n) {
+    const int64_t *x = n->in[0]->shape.dim, *w = n->in[1]->shape.dim;
+    tare__conv2d v = tare__conv2d_steps(n->attr);
+    v.n = x[0], v.h = x[2], v.w = x[3];
+    v.k = w[0] / v.groups, v.c = w[1], v.r = w[2], v.s = w[3];
     int64_t room_h = v.h + 2 * v.pad_h - v.dil_h * (v.r - 1) - 1, room_w = v.w + 2 * v.pad_w - v.dil_w * (v.s - 1) - 1;
     v.oh = room_h < 0 ? 0 : room_h / v.stride_h + 1;
     v.ow = room_w < 0 ? 0 : room_w / v.stride_w + 1;
@@ -24,8 +28,7 @@ tare__conv2d tare__conv2d_of(const tare_node *n) {
     return v;
 }
 
-static tare_status check_options(tare_node *n) {
-    const tare_conv2d_opt *o = n->attr;
+tare_status tare__conv2d_check_options(tare_node *n, const tare_conv2d_opt *o) {
     if (o->stride < 0 || o->stride_w < 0) {
         return tare_node_fail(n, TARE_EINVAL, "stride %d, stride_w %d: must be at least 1 (0: 1)", o->stride,
                               o->stride_w);
@@ -90,10 +93,10 @@ static tare__conv conv_of(const tare__conv2d *v) {
 }
 
 static tare_status check(tare_node *n) {
-    tare_status status = check_options(n);
+    tare_status status = tare__conv2d_check_options(n, n->attr);
     if (!status) { status = check_shapes(n); }
     if (status) { return status; }
-    tare__conv2d v = tare__conv2d_of(n);
+    tare__conv2d v = sizes_of(n);
     if (v.oh < 1 || v.ow < 1) {
         tare_shape_buf xt, wt;
         return tare_node_fail(n, TARE_ESHAPE,
@@ -104,11 +107,11 @@ static tare_status check(tare_node *n) {
     }
     n->shape = TARE_SHAPE(v.n, v.k * v.groups, v.oh, v.ow);
     n->macs = (double)tare_shape_numel(n->shape) * (double)(v.c * v.r * v.s);
-    tare__conv c = conv_of(&v);
-    if (tare__kernels()->conv_prefers_wide(&c)) {
-        n->scratch_bytes = (size_t)tare__conv2d_panels_size(v.groups, v.k, v.c * v.r * v.s) * sizeof(tare_real);
-    }
-    n->grad_scratch_bytes = tare__conv2d_grad_scratch(&v, n->in[0]->requires_grad, n->in[1]->requires_grad);
+    n->scratch_bytes = tare__conv2d_ahead_scratch(&v);
+    /* One after the other, so in the same place. */
+    size_t input = n->in[0]->requires_grad ? tare__conv2d_back_scratch(&v) : 0;
+    size_t weight = n->in[1]->requires_grad ? tare__conv2d_weight_scratch(&v) : 0;
+    n->grad_scratch_bytes = input > weight ? input : weight;
     return TARE_OK;
 }
 
@@ -167,22 +170,22 @@ tare__conv2d_part tare__conv2d_part_of(int64_t filters, int64_t parts, int64_t i
                                 tare__min(tare__piece(count, parts, i + 1) * width, filters) };
 }
 
-/* ---- forward ----------------------------------------------------------------------------------------------------- */
+/* ---- from x to y ------------------------------------------------------------------------------------------------- */
 
 typedef struct job {
-    const tare_node *node;
-    tare__conv2d v;
+    const tare__conv2d_pass *pass;
     tare__conv2d_units units;
     const tare_real *panels; /* or NULL */
 } job;
 
-static void forward_units(void *context, int64_t begin, int64_t end) {
+static void ahead_units(void *context, int64_t begin, int64_t end) {
     const job *j = context;
-    const tare__conv2d *v = &j->v;
+    const tare__conv2d_pass *p = j->pass;
+    const tare__conv2d *v = &p->v;
     const tare__conv2d_units *u = &j->units;
-    const tare_tensor *x = j->node->in[0], *w = j->node->in[1], *b = j->node->in[2], *y = j->node->out;
     tare__conv c = conv_of(v);
-    c.x_end = x->data + x->numel;
+    c.x_end = p->from + v->n * v->groups * v->c * v->h * v->w;
+    c.add = p->add;
     for (int64_t unit = begin; unit < end; unit++) {
         int64_t band = unit / u->parts % u->bands, image = unit / u->parts / u->bands, taps = v->c * v->r * v->s;
         int64_t i0 = tare__piece(v->oh, u->bands, band), i1 = tare__piece(v->oh, u->bands, band + 1);
@@ -190,30 +193,67 @@ static void forward_units(void *context, int64_t begin, int64_t end) {
         c.filters = part.end - part.begin;
         for (int64_t g = 0; g < v->groups; g++) {
             int64_t filter = g * v->k + part.begin;
-            c.x = x->data + (image * v->groups + g) * v->c * v->h * v->w;
-            c.bias = b ? b->data + filter : NULL;
-            c.y = y->data + (image * v->groups * v->k + filter) * c.y_plane;
+            c.x = p->from + (image * v->groups + g) * v->c * v->h * v->w;
+            c.bias = p->bias ? p->bias + filter : NULL;
+            c.y = p->to + (image * v->groups * v->k + filter) * c.y_plane;
             if (j->panels) {
                 c.weight = tare__conv2d_panels_at(j->panels, g, v->k, taps) + part.begin * taps;
                 tare__kernels()->conv_wide(&c, i0, i1);
             } else {
-                c.weight = w->data + filter * taps;
+                c.weight = p->weight + filter * taps;
                 tare__kernels()->conv(&c, i0, i1);
             }
         }
     }
 }
 
-static void forward(tare_node *n) {
-    job j = { .node = n, .v = tare__conv2d_of(n) };
-    int64_t taps = j.v.c * j.v.r * j.v.s;
-    j.units = tare__conv2d_units_of(j.v.n, j.v.oh, j.v.k, n->macs);
-    if (n->scratch) {
-        tare__conv2d_panels p = { j.v.groups, j.v.k, taps, n->in[1]->data, n->scratch };
-        tare__conv2d_panels_fill(&p);
-        j.panels = p.to;
+void tare__conv2d_ahead(const tare__conv2d_pass *p) {
+    const tare__conv2d *v = &p->v;
+    job j = { .pass = p, .units = tare__conv2d_units_of(v->n, v->oh, v->k, p->macs) };
+    if (tare__conv2d_ahead_scratch(v)) {
+        tare__conv2d_panels panels = { v->groups, v->k, v->c * v->r * v->s, p->weight, p->scratch };
+        tare__conv2d_panels_fill(&panels);
+        j.panels = panels.to;
     }
-    tare_parallel_for(j.v.n * j.units.bands * j.units.parts, j.units.grain, forward_units, &j);
+    tare_parallel_for(v->n * j.units.bands * j.units.parts, j.units.grain, ahead_units, &j);
+}
+
+size_t tare__conv2d_ahead_scratch(const tare__conv2d *v) {
+    tare__conv c = conv_of(v);
+    if (!tare__kernels()->conv_prefers_wide(&c)) { return 0; }
+    return (size_t)tare__conv2d_panels_size(v->groups, v->k, v->c * v->r * v->s) * sizeof(tare_real);
+}
+
+/* ---- the op ------------------------------------------------------------------------------------------------------ */
+
+static void forward(tare_node *n) {
+    tare__conv2d_pass p = { .v = sizes_of(n), .from = n->in[0]->data, .weight = n->in[1]->data, .to = n->out->data };
+    p.bias = n->in[2] ? n->in[2]->data : NULL;
+    p.macs = n->macs;
+    p.scratch = n->scratch;
+    tare__conv2d_ahead(&p);
+}
+
+static void backward(tare_node *n) {
+    tare__conv2d v = sizes_of(n);
+    const tare_real *dy = n->out->grad;
+    tare_real *dx = tare_grad(n, 0), *dw = tare_grad(n, 1), *db = n->in[2] ? tare_grad(n, 2) : NULL;
+    bool add_b = db && tare_grad_add(n, 2);
+    if (dx) {
+        tare__conv2d_pass p = { .v = v, .from = dy, .weight = n->in[1]->data, .to = dx, .macs = n->macs };
+        p.add = tare_grad_add(n, 0);
+        p.scratch = n->scratch;
+        tare__conv2d_back(&p);
+    }
+    if (dw) {
+        tare__conv2d_sums s = { .v = v, .x = n->in[0]->data, .y = dy, .dw = dw, .db = db, .add_b = add_b };
+        s.add_w = tare_grad_add(n, 1);
+        s.scratch = n->scratch;
+        tare__conv2d_weight(&s);
+    } else if (db) {
+        tare__conv2d_bias b = { v.n, v.groups * v.k, v.oh * v.ow, dy, db, add_b };
+        tare__conv2d_bias_sum(&b);
+    }
 }
 
 /* clang-format off */
@@ -256,7 +296,7 @@ const tare_op tare_op_conv2d = {
     .reads = TARE_READS_IN(0) | TARE_READS_IN(1),
     .check = check,
     .forward = forward,
-    .backward = tare__conv2d_backward,
+    .backward = backward,
     .cases = cases,
 };
 

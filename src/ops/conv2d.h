@@ -1,4 +1,4 @@
-/* conv2d.h - the sizes of a convolution, shared by its forward and backward. */
+/* conv2d.h - the sizes of a convolution and its three products, which conv2d and conv_transpose2d are made of. */
 #ifndef TARE_OPS_CONV2D_H
 #define TARE_OPS_CONV2D_H
 
@@ -11,7 +11,9 @@ typedef struct tare__conv2d {
     int64_t stride_h, stride_w, pad_h, pad_w, dil_h, dil_w;
 } tare__conv2d;
 
-tare__conv2d tare__conv2d_of(const tare_node *n);
+/* tare__conv2d_steps - stride, pad, dilation and groups of these options, defaults filled in; all else 0. */
+tare__conv2d tare__conv2d_steps(const tare_conv2d_opt *opt);
+tare_status tare__conv2d_check_options(tare_node *n, const tare_conv2d_opt *opt);
 
 /* tare__conv2d_units - into how many pieces each image is cut so that a small batch serves several threads. */
 typedef struct tare__conv2d_units {
@@ -46,8 +48,47 @@ typedef struct tare__conv2d_part {
 
 tare__conv2d_part tare__conv2d_part_of(int64_t filters, int64_t parts, int64_t i);
 
-/* conv2d_back.c */
-size_t tare__conv2d_grad_scratch(const tare__conv2d *v, bool input, bool weight);
-void tare__conv2d_backward(tare_node *n);
+/* ---- products ---------------------------------------------------------------------------------------------------- */
+
+/* tare__conv2d_pass - a batch of images x [n][groups c][h][w] on one side, y [n][groups k][oh][ow] on the other, and the
+ * weight [groups k][c][r][s] between them. `macs` are the multiply-adds of the whole. */
+typedef struct tare__conv2d_pass {
+    tare__conv2d v;
+    const tare_real *from, *weight, *bias; /* bias: of what is computed, or NULL */
+    tare_real *to;
+    bool add; /* to what lies there; without a bias */
+    double macs;
+    void *scratch; /* as many bytes as the product's _scratch says; NULL where that is 0 */
+} tare__conv2d_pass;
+
+/* From x to y: the correlation itself. */
+void tare__conv2d_ahead(const tare__conv2d_pass *p);
+size_t tare__conv2d_ahead_scratch(const tare__conv2d *v);
+
+/* conv2d_back.c. From y to x, what the correlation's transpose does: the gradient to its input. */
+void tare__conv2d_back(const tare__conv2d_pass *p);
+size_t tare__conv2d_back_scratch(const tare__conv2d *v);
+
+/* tare__conv2d_sums - from x and y (its gradient) to the gradient of the weight, and of a bias on y unless db is NULL. */
+typedef struct tare__conv2d_sums {
+    tare__conv2d v;
+    const tare_real *x, *y;
+    tare_real *dw, *db;
+    bool add_w, add_b;
+    void *scratch;
+} tare__conv2d_sums;
+
+void tare__conv2d_weight(const tare__conv2d_sums *p);
+size_t tare__conv2d_weight_scratch(const tare__conv2d *v);
+
+/* tare__conv2d_bias - sums over the batch of each plane: dy [images][filters][plane] to db [filters]. */
+typedef struct tare__conv2d_bias {
+    int64_t images, filters, plane;
+    const tare_real *dy;
+    tare_real *db;
+    bool add;
+} tare__conv2d_bias;
+
+void tare__conv2d_bias_sum(tare__conv2d_bias *p);
 
 #endif

@@ -1,4 +1,4 @@
-/* conv2d_back.c - the gradients of conv2d.
+/* conv2d_back.c - the products from y to x, and from both to the weight: the gradients of conv2d.
  *
  * To the input: each phase of the stride is a correlation of dy with those taps that reach it, turned round. To weight and
  * bias: shares of a fixed number of image ranges, added in order. */
@@ -33,12 +33,9 @@ static phase phase_of(int64_t index, int64_t size, int64_t taps, int64_t stride,
 }
 
 typedef struct input_job {
-    tare__conv2d v;
+    const tare__conv2d_pass *pass;
     tare__conv2d_units units;
-    const tare_tensor *y;
-    const tare_real *weight;
-    tare_real *turned, *panels, *dx;
-    bool add;
+    tare_real *turned, *panels;
 } input_job;
 
 /* The weights of phase (a, b), as [groups][c][k][taps of a][taps of b], lie behind those of the phases before. */
@@ -65,7 +62,7 @@ typedef void (*phase_fn)(const input_job *j, const phase *a, const phase *b, tar
 
 /* fn for each phase that has inputs. */
 static void each_phase(const input_job *j, phase_fn fn, int64_t which) {
-    const tare__conv2d *v = &j->v;
+    const tare__conv2d *v = &j->pass->v;
     tare_real *turned = j->turned;
     for (int64_t ia = 0; ia < v->stride_h; ia++) {
         phase a = phase_of(ia, v->h, v->r, v->stride_h, v->pad_h, v->dil_h);
@@ -78,17 +75,19 @@ static void each_phase(const input_job *j, phase_fn fn, int64_t which) {
 }
 
 static void turn_phase(const input_job *j, const phase *a, const phase *b, tare_real *turned, int64_t channel) {
-    turn_weight(&j->v, a, b, j->weight, turned, channel);
+    turn_weight(&j->pass->v, a, b, j->pass->weight, turned, channel);
 }
 
 static void turn_channels(void *context, int64_t begin, int64_t end) {
     for (int64_t channel = begin; channel < end; channel++) { each_phase(context, turn_phase, channel); }
 }
 
-static void clear_phase(const tare__conv *c, int64_t begin, int64_t end) {
+/* Outputs that no tap reaches: the bias alone, or 0. */
+static void fill_phase(const tare__conv *c, int64_t begin, int64_t end) {
     for (int64_t k = 0; k < c->filters; k++) {
+        tare_real value = c->bias ? c->bias[k] : 0;
         for (int64_t i = begin; i < end; i++) {
-            for (int64_t j = 0; j < c->out_w; j++) { c->y[k * c->y_plane + i * c->y_row + j * c->y_column] = 0; }
+            for (int64_t j = 0; j < c->out_w; j++) { c->y[k * c->y_plane + i * c->y_row + j * c->y_column] = value; }
         }
     }
 }
@@ -123,18 +122,21 @@ static bool phase_is_wide(const tare__conv2d *v, const phase *a, const phase *b)
 
 /* The panels of a phase lie as far behind the start as its turned weights do, counted in whole panels of channels. */
 static tare_real *phase_panels(const input_job *j, const tare_real *turned) {
-    return j->panels + tare__conv2d_panels_size(1, j->v.c, (turned - j->turned) / j->v.c);
+    int64_t c = j->pass->v.c;
+    return j->panels + tare__conv2d_panels_size(1, c, (turned - j->turned) / c);
 }
 
 static void panel_phase(const input_job *j, const phase *a, const phase *b, tare_real *turned, int64_t none) {
     (void)none;
-    if (!phase_is_wide(&j->v, a, b)) { return; }
-    tare__conv2d_panels p = { j->v.groups, j->v.c, j->v.k * a->taps * b->taps, turned, phase_panels(j, turned) };
+    const tare__conv2d *v = &j->pass->v;
+    if (!phase_is_wide(v, a, b)) { return; }
+    tare__conv2d_panels p = { v->groups, v->c, v->k * a->taps * b->taps, turned, phase_panels(j, turned) };
     tare__conv2d_panels_fill(&p);
 }
 
 static void input_phase(const input_job *j, const phase *a, const phase *b, tare_real *turned, int64_t unit) {
-    const tare__conv2d *v = &j->v;
+    const tare__conv2d_pass *p = j->pass;
+    const tare__conv2d *v = &p->v;
     const tare__conv2d_units *u = &j->units;
     int64_t band = unit / u->parts % u->bands, image = unit / u->parts / u->bands, taps = v->k * a->taps * b->taps;
     int64_t begin = tare__piece(a->count, u->bands, band), end = tare__piece(a->count, u->bands, band + 1);
@@ -143,20 +145,21 @@ static void input_phase(const input_job *j, const phase *a, const phase *b, tare
     tare__conv2d_part part = tare__conv2d_part_of(v->c, u->parts, unit % u->parts);
     tare__conv c = phase_conv(v, a, b);
     c.filters = part.end - part.begin;
-    c.x_end = j->y->grad + j->y->numel;
-    c.add = j->add;
+    c.x_end = p->from + v->n * v->groups * v->k * v->oh * v->ow;
+    c.add = p->add;
     for (int64_t g = 0; g < v->groups; g++) {
         int64_t channel = g * v->c + part.begin;
-        c.x = j->y->grad + (image * v->groups + g) * v->k * v->oh * v->ow;
-        c.y = j->dx + (image * v->groups * v->c + channel) * c.y_plane + a->start * v->w + b->start;
+        c.x = p->from + (image * v->groups + g) * v->k * v->oh * v->ow;
+        c.bias = p->bias ? p->bias + channel : NULL;
+        c.y = p->to + (image * v->groups * v->c + channel) * c.y_plane + a->start * v->w + b->start;
         if (wide) {
             c.weight = tare__conv2d_panels_at(phase_panels(j, turned), g, v->c, taps) + part.begin * taps;
             tare__kernels()->conv_wide(&c, begin, end);
         } else if (!phase_is_empty(a, b)) {
             c.weight = turned + channel * taps;
             tare__kernels()->conv(&c, begin, end);
-        } else if (!j->add) {
-            clear_phase(&c, begin, end);
+        } else if (!p->add) {
+            fill_phase(&c, begin, end);
         }
     }
 }
@@ -165,14 +168,18 @@ static void input_units(void *context, int64_t begin, int64_t end) {
     for (int64_t unit = begin; unit < end; unit++) { each_phase(context, input_phase, unit); }
 }
 
-static void backward_input(tare_node *n, const tare__conv2d *v, tare_real *scratch) {
-    input_job j = { .v = *v, .y = n->out, .weight = n->in[1]->data, .turned = scratch, .dx = tare_grad(n, 0) };
-    j.panels = scratch + turned_size(v);
-    j.add = tare_grad_add(n, 0);
-    j.units = tare__conv2d_units_of(v->n, v->h / v->stride_h, v->c, n->macs);
+void tare__conv2d_back(const tare__conv2d_pass *p) {
+    const tare__conv2d *v = &p->v;
+    input_job j = { .pass = p, .turned = p->scratch };
+    j.panels = j.turned + turned_size(v);
+    j.units = tare__conv2d_units_of(v->n, v->h / v->stride_h, v->c, p->macs);
     tare_parallel_for(v->groups * v->c, tare__grain((double)(v->k * v->r * v->s)), turn_channels, &j);
     each_phase(&j, panel_phase, 0);
     tare_parallel_for(v->n * j.units.bands * j.units.parts, j.units.grain, input_units, &j);
+}
+
+size_t tare__conv2d_back_scratch(const tare__conv2d *v) {
+    return (size_t)(turned_size(v) + tare__conv2d_panels_size(v->groups, v->c, v->k * v->r * v->s)) * sizeof(tare_real);
 }
 
 /* ---- to weight and bias ------------------------------------------------------------------------------------------ */
@@ -185,13 +192,11 @@ enum {
 
 typedef struct weight_job {
     tare__conv2d v;
-    const tare_tensor *x, *y;
+    const tare__conv2d_sums *call;
     int64_t shares, blocks; /* of the batch, of the channels */
     int64_t step, size;     /* from tap to tap in a share; numbers of a share */
     tare_real *sums;        /* [shares][groups][c][r][s][step] */
     double *bias;           /* [shares][groups][k] */
-    tare_real *dw, *db;
-    bool add_w, add_b;
 } weight_job;
 
 static weight_job weight_plan(const tare__conv2d *v) {
@@ -222,12 +227,12 @@ static void share_of(const weight_job *j, int64_t share, int64_t block, int64_t 
                      .pad_w = v->pad_w,
                      .dil_h = v->dil_h,
                      .dil_w = v->dil_w,
-                     .x_end = j->x->data + j->x->numel };
+                     .x_end = j->call->x + v->n * v->groups * v->c * v->h * v->w };
     for (int64_t g = 0; g < v->groups; g++) {
-        tare__conv_sums s = { .dy = j->y->grad + (image * v->groups + g) * v->k * v->oh * v->ow, .step = j->step };
+        tare__conv_sums s = { .dy = j->call->y + (image * v->groups + g) * v->k * v->oh * v->ow, .step = j->step };
         s.weight = j->sums + share * j->size + (g * v->c + c0) * taps * j->step;
-        s.bias = j->db && block == 0 ? j->bias + (share * v->groups + g) * v->k : NULL;
-        c.x = j->x->data + ((image * v->groups + g) * v->c + c0) * v->h * v->w;
+        s.bias = j->call->db && block == 0 ? j->bias + (share * v->groups + g) * v->k : NULL;
+        c.x = j->call->x + ((image * v->groups + g) * v->c + c0) * v->h * v->w;
         tare__kernels()->conv_weight(&c, &s);
     }
 }
@@ -251,77 +256,60 @@ static void weight_shares(void *context, int64_t begin, int64_t end) {
 /* Filters [begin, end), counted through all groups: the shares in order, turned into the weight's own layout. */
 static void add_shares(void *context, int64_t begin, int64_t end) {
     const weight_job *j = context;
+    const tare__conv2d_sums *call = j->call;
     const tare__conv2d *v = &j->v;
     int64_t taps = v->c * v->r * v->s;
     while (begin < end) {
         int64_t g = begin / v->k, k = begin % v->k, count = tare__min(tare__min(end - begin, v->k - k), 16);
         for (int64_t tap = 0; tap < taps; tap++) {
-            tare_real sum[16] = { 0 }, *dw = j->dw + begin * taps + tap;
+            tare_real sum[16] = { 0 }, *dw = call->dw + begin * taps + tap;
             const tare_real *from = j->sums + (g * taps + tap) * j->step + k;
             for (int64_t share = 0; share < j->shares; share++, from += j->size) {
                 for (int64_t e = 0; e < count; e++) { sum[e] += from[e]; }
             }
-            for (int64_t e = 0; e < count; e++) { dw[e * taps] = sum[e] + (j->add_w ? dw[e * taps] : 0); }
+            for (int64_t e = 0; e < count; e++) { dw[e * taps] = sum[e] + (call->add_w ? dw[e * taps] : 0); }
         }
-        for (int64_t e = 0; j->db && e < count; e++) {
+        for (int64_t e = 0; call->db && e < count; e++) {
             double sum = 0;
             for (int64_t share = 0; share < j->shares; share++) {
                 sum += j->bias[share * v->groups * v->k + begin + e];
             }
-            j->db[begin + e] = (tare_real)sum + (j->add_b ? j->db[begin + e] : 0);
+            call->db[begin + e] = (tare_real)sum + (call->add_b ? call->db[begin + e] : 0);
         }
         begin += count;
     }
 }
 
-static void backward_weight(tare_node *n, const tare__conv2d *v, tare_real *scratch) {
+void tare__conv2d_weight(const tare__conv2d_sums *p) {
+    const tare__conv2d *v = &p->v;
     weight_job j = weight_plan(v);
-    j.x = n->in[0];
-    j.y = n->out;
-    j.bias = (double *)(void *)scratch;
+    j.call = p;
+    j.bias = p->scratch;
     j.sums = (tare_real *)(j.bias + tare__ceil_div(j.shares * v->groups * v->k, 8) * 8);
-    j.dw = tare_grad(n, 1);
-    j.add_w = tare_grad_add(n, 1);
-    j.db = n->in[2] ? tare_grad(n, 2) : NULL;
-    j.add_b = j.db && tare_grad_add(n, 2);
     tare_parallel_for(j.shares * j.blocks, 1, weight_shares, &j);
     int64_t grain = tare__ceil_div(tare__grain((double)(j.shares * v->c * v->r * v->s)), 16) * 16;
     tare_parallel_for(v->groups * v->k, grain, add_shares, &j);
 }
 
-/* The bias alone: sums over the batch of each filter's plane. */
-static void sum_bias(void *context, int64_t begin, int64_t end) {
-    const weight_job *j = context;
-    int64_t filters = j->v.groups * j->v.k, plane = j->v.oh * j->v.ow;
+size_t tare__conv2d_weight_scratch(const tare__conv2d *v) {
+    weight_job j = weight_plan(v);
+    return (size_t)(j.shares * j.size) * sizeof(tare_real) +
+           (size_t)tare__ceil_div(j.shares * v->groups * v->k, 8) * 8 * sizeof(double);
+}
+
+/* ---- to a bias alone --------------------------------------------------------------------------------------------- */
+
+static void sum_planes(void *context, int64_t begin, int64_t end) {
+    const tare__conv2d_bias *p = context;
     for (int64_t k = begin; k < end; k++) {
         double sum = 0;
-        for (int64_t image = 0; image < j->v.n; image++) {
-            tare__kernels()->sum_rows(1, plane, j->y->grad + (image * filters + k) * plane, plane, &sum);
+        for (int64_t image = 0; image < p->images; image++) {
+            tare__kernels()->sum_rows(1, p->plane, p->dy + (image * p->filters + k) * p->plane, p->plane, &sum);
         }
-        j->db[k] = (tare_real)sum + (j->add_b ? j->db[k] : 0);
+        p->db[k] = (tare_real)sum + (p->add ? p->db[k] : 0);
     }
 }
 
-/* ---- both -------------------------------------------------------------------------------------------------------- */
-
-size_t tare__conv2d_grad_scratch(const tare__conv2d *v, bool input, bool weight) {
-    weight_job j = weight_plan(v);
-    size_t turned =
-        (size_t)(turned_size(v) + tare__conv2d_panels_size(v->groups, v->c, v->k * v->r * v->s)) * sizeof(tare_real);
-    size_t sums = (size_t)(j.shares * j.size) * sizeof(tare_real) +
-                  (size_t)tare__ceil_div(j.shares * v->groups * v->k, 8) * 8 * sizeof(double);
-    /* One after the other, so in the same place. */
-    size_t most = input ? turned : 0;
-    return weight && sums > most ? sums : most;
-}
-
-void tare__conv2d_backward(tare_node *n) {
-    tare__conv2d v = tare__conv2d_of(n);
-    if (tare_grad(n, 0)) { backward_input(n, &v, n->scratch); }
-    if (tare_grad(n, 1)) {
-        backward_weight(n, &v, n->scratch);
-    } else if (n->in[2] && tare_grad(n, 2)) {
-        weight_job j = { .v = v, .y = n->out, .db = tare_grad(n, 2), .add_b = tare_grad_add(n, 2) };
-        tare_parallel_for(v.groups * v.k, tare__grain((double)(v.n * v.oh * v.ow)), sum_bias, &j);
-    }
+void tare__conv2d_bias_sum(tare__conv2d_bias *p) {
+    tare_parallel_for(p->filters, tare__grain((double)(p->images * p->plane)), sum_planes, p);
 }

@@ -1,4 +1,4 @@
-"""Goldens of linear, matmul and conv2d: their cases, as in src/ops/{linear,matmul,conv2d}.c. See goldens.py."""
+"""Goldens of linear, matmul and the convolutions: cases as in src/ops/{linear,matmul,conv2d,conv_transpose2d}.c. See goldens.py."""
 from goldens import F, normal, op
 
 
@@ -57,3 +57,28 @@ conv2d("depthwise_s2", (1, 2, 6, 6), (4, 1, 3, 3), stride=2, padding=1, groups=2
 conv2d("whole", (3, 2, 4, 3), (5, 2, 4, 3))
 conv2d("panels", (1, 17, 7, 9), (18, 17, 3, 3), padding=1)
 conv2d("no_bias", (2, 2, 4, 4), (3, 2, 3, 3), bias=False, padding=1)
+
+
+def conv_transpose2d(case, x, w, bias=True, **how):
+    op("conv_transpose2d", case, lambda x, w, b: F.conv_transpose2d(x, w, b, **how), normal(*x), normal(*w),
+       normal(w[1] * how.get("groups", 1)) if bias else None)
+
+
+conv_transpose2d("k3", (2, 3, 4, 5), (3, 4, 3, 3))
+conv_transpose2d("k3_p1", (2, 2, 5, 4), (2, 3, 3, 3), padding=1)
+conv_transpose2d("k3_s2", (1, 3, 4, 3), (3, 2, 3, 3), stride=2)
+conv_transpose2d("k3_s2_p1_o1", (2, 3, 3, 4), (3, 4, 3, 3), stride=2, padding=1, output_padding=1)
+conv_transpose2d("k4_s2_p1", (2, 2, 3, 4), (2, 3, 4, 4), stride=2, padding=1)
+conv_transpose2d("k1", (2, 3, 4, 5), (3, 4, 1, 1))
+conv_transpose2d("k1_s2", (1, 3, 3, 4), (3, 2, 1, 1), stride=2)
+conv_transpose2d("k2_s3_o2", (1, 2, 3, 2), (2, 3, 2, 2), stride=3, output_padding=2)
+conv_transpose2d("k3x2_s2x1_p1x0_o1x0_d1x2", (2, 2, 4, 3), (2, 3, 3, 2), stride=(2, 1), padding=(1, 0), output_padding=(1, 0),
+                 dilation=(1, 2))
+conv_transpose2d("dilation2", (1, 2, 4, 5), (2, 3, 3, 3), padding=2, dilation=2)
+conv_transpose2d("dilation3_s2_o2", (1, 2, 4, 3), (2, 2, 3, 2), stride=2, padding=1, output_padding=2, dilation=3)
+conv_transpose2d("wide_pad", (1, 2, 6, 7), (2, 2, 2, 3), padding=3)
+conv_transpose2d("groups", (2, 4, 4, 3), (4, 3, 3, 3), stride=2, padding=1, groups=2)
+conv_transpose2d("depthwise", (2, 3, 4, 3), (3, 1, 3, 3), stride=2, padding=1, output_padding=1, groups=3)
+conv_transpose2d("one_pixel", (3, 5, 1, 1), (5, 2, 4, 3), stride=7)
+conv_transpose2d("panels", (1, 17, 5, 4), (17, 18, 3, 3), stride=2, padding=1)
+conv_transpose2d("no_bias", (2, 2, 3, 3), (2, 3, 3, 3), bias=False, stride=2, padding=1)
