@@ -24,7 +24,7 @@ static void names_nest(void **state) {
     tare_params_pop(ps);
     tare_tensor *b = tare_param(ps, "bias", TARE_SHAPE(3), TARE_NO_DECAY);
     tare_params_pop(ps);
-    tare_params_pop(ps); /* one too many does no harm */
+    tare_params_pop(ps);              /* one too many does no harm */
     tare_params_push(ps, "layer2.1"); /* two levels at once go away at once */
     tare_params_pop(ps);
     tare_tensor *mean = tare_buffer(ps, "running_mean", TARE_SHAPE(5));

@@ -43,7 +43,7 @@ struct tare_layer {
     tare_layer **children;
     int n_children;
     tare_tensor *weight; /* what weight transforms act on; NULL where there is nothing to transform */
-    int out_dim;         /* the dimension of weight that counts outputs: 0 in linear and conv2d, 1 in conv_transpose2d */
+    int out_dim; /* the dimension of weight that counts outputs: 0 in linear and conv2d, 1 in conv_transpose2d */
     tare_weight_transform *transforms;
 };
 

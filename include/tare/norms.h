@@ -244,7 +244,8 @@ TARE_API int tare_condition(tare_layer *model, const int32_t *classes, int64_t s
 typedef struct tare_spectral_norm_opt {
     int iterations; /* per forward; 0: 1 */
     double eps;     /* lengths below it do not divide; 0: 1e-12 */
-    int64_t height, width; /* of the convolution itself, on such images; 0: of the weight as a matrix, as every layer's is */
+    int64_t height,
+        width; /* of the convolution itself, on such images; 0: of the weight as a matrix, as every layer's is */
 } tare_spectral_norm_opt;
 TARE_API tare_status tare_spectral_norm(tare_layer *layer, tare_spectral_norm_opt opt);
 

@@ -42,8 +42,8 @@ TARE_API tare_tensor *tare_linear(tare_tape *t, tare_tensor *x, tare_tensor *w, 
  *   H' = floor((H + 2 pad - dilation (R-1) - 1) / stride) + 1
  *   errors  TARE_ESHAPE: ranks, channels against groups, kernel larger than the padded input;  TARE_EINVAL: option < 0 */
 typedef struct tare_conv2d_opt {
-    int stride, pad, dilation, groups;   /* defaults 1, 0, 1, 1; the same for height and width */
-    int stride_w, pad_w, dilation_w;     /* 0: as above;  pad_w -1: no padding along the width */
+    int stride, pad, dilation, groups; /* defaults 1, 0, 1, 1; the same for height and width */
+    int stride_w, pad_w, dilation_w;   /* 0: as above;  pad_w -1: no padding along the width */
 } tare_conv2d_opt;
 TARE_API tare_tensor *tare_conv2d(tare_tape *t, tare_tensor *x, tare_tensor *w, tare_tensor *b, tare_conv2d_opt opt);
 
@@ -53,8 +53,8 @@ TARE_API tare_tensor *tare_conv2d(tare_tape *t, tare_tensor *x, tare_tensor *w, 
  *   errors  TARE_ESHAPE: ranks, channels against weight and groups, H or W 0, nothing left of the output after padding;
  *           TARE_EINVAL: option < 0, output_pad as large as both stride and dilation, or larger */
 typedef struct tare_conv_transpose2d_opt {
-    int stride, pad, output_pad, dilation, groups;     /* defaults 1, 0, 0, 1, 1; the same for height and width */
-    int stride_w, pad_w, output_pad_w, dilation_w;     /* 0: as above;  pad_w, output_pad_w -1: none along the width */
+    int stride, pad, output_pad, dilation, groups; /* defaults 1, 0, 0, 1, 1; the same for height and width */
+    int stride_w, pad_w, output_pad_w, dilation_w; /* 0: as above;  pad_w, output_pad_w -1: none along the width */
 } tare_conv_transpose2d_opt;
 TARE_API tare_tensor *tare_conv_transpose2d(tare_tape *t, tare_tensor *x, tare_tensor *w, tare_tensor *b,
                                             tare_conv_transpose2d_opt opt);
@@ -67,27 +67,29 @@ TARE_API tare_tensor *tare_embedding(tare_tape *t, tare_tensor *w, const int32_t
 /* ---- pooling: x [N, C, H, W] ------------------------------------------------------------------------------------- */
 
 typedef struct tare_pool2d_opt {
-    int  kernel, stride, pad;       /* stride 0: as kernel;  pad at most kernel / 2 */
-    int  kernel_w, stride_w, pad_w; /* 0: as above;  pad_w -1: none */
-    bool ceil;                      /* round the output size up; the last window must still start inside input or left pad */
-    bool exclude_pad;               /* average only: divide by the cells inside the input, not by the window */
+    int kernel, stride, pad;       /* stride 0: as kernel;  pad at most kernel / 2 */
+    int kernel_w, stride_w, pad_w; /* 0: as above;  pad_w -1: none */
+    bool ceil;        /* round the output size up; the last window must still start inside input or left pad */
+    bool exclude_pad; /* average only: divide by the cells inside the input, not by the window */
 } tare_pool2d_opt;
-TARE_API tare_tensor *tare_max_pool2d(tare_tape *t, tare_tensor *x, tare_pool2d_opt opt); /* first maximum wins; NaN wins */
+TARE_API tare_tensor *tare_max_pool2d(tare_tape *t, tare_tensor *x,
+                                      tare_pool2d_opt opt); /* first maximum wins; NaN wins */
 TARE_API tare_tensor *tare_avg_pool2d(tare_tape *t, tare_tensor *x, tare_pool2d_opt opt);
 /* mean over H and W: returns [N, C, 1, 1] */
 TARE_API tare_tensor *tare_global_avg_pool2d(tare_tape *t, tare_tensor *x);
 
 /* ---- activations ------------------------------------------------------------------------------------------------- */
 
-TARE_API tare_tensor *tare_relu(tare_tape *t, tare_tensor *x);                       /* max(x, 0); gradient at 0 is 0 */
-TARE_API tare_tensor *tare_leaky_relu(tare_tape *t, tare_tensor *x, double slope);   /* x > 0 ? x : slope x */
-TARE_API tare_tensor *tare_elu(tare_tape *t, tare_tensor *x, double alpha);          /* x > 0 ? x : alpha (e^x - 1) */
-TARE_API tare_tensor *tare_sigmoid(tare_tape *t, tare_tensor *x);                    /* 1 / (1 + e^-x) */
+TARE_API tare_tensor *tare_relu(tare_tape *t, tare_tensor *x);                     /* max(x, 0); gradient at 0 is 0 */
+TARE_API tare_tensor *tare_leaky_relu(tare_tape *t, tare_tensor *x, double slope); /* x > 0 ? x : slope x */
+TARE_API tare_tensor *tare_elu(tare_tape *t, tare_tensor *x, double alpha);        /* x > 0 ? x : alpha (e^x - 1) */
+TARE_API tare_tensor *tare_sigmoid(tare_tape *t, tare_tensor *x);                  /* 1 / (1 + e^-x) */
 TARE_API tare_tensor *tare_tanh(tare_tape *t, tare_tensor *x);
-TARE_API tare_tensor *tare_gelu(tare_tape *t, tare_tensor *x);                       /* x Phi(x), by erf */
-TARE_API tare_tensor *tare_gelu_tanh(tare_tape *t, tare_tensor *x);                  /* its tanh approximation */
-TARE_API tare_tensor *tare_silu(tare_tape *t, tare_tensor *x);                       /* x sigmoid(x) */
-TARE_API tare_tensor *tare_softplus(tare_tape *t, tare_tensor *x, double beta);      /* log(1 + e^(beta x)) / beta; beta x > 20: x */
+TARE_API tare_tensor *tare_gelu(tare_tape *t, tare_tensor *x);      /* x Phi(x), by erf */
+TARE_API tare_tensor *tare_gelu_tanh(tare_tape *t, tare_tensor *x); /* its tanh approximation */
+TARE_API tare_tensor *tare_silu(tare_tape *t, tare_tensor *x);      /* x sigmoid(x) */
+TARE_API tare_tensor *tare_softplus(tare_tape *t, tare_tensor *x,
+                                    double beta); /* log(1 + e^(beta x)) / beta; beta x > 20: x */
 
 /* ---- softmax and losses ------------------------------------------------------------------------------------------ */
 
@@ -103,11 +105,12 @@ typedef enum tare_reduction { TARE_MEAN, TARE_SUM } tare_reduction;
  *   errors  TARE_ESHAPE: rank;  TARE_EINVAL: a target out of range (the message says which), smoothing outside [0, 1] */
 typedef struct tare_cross_entropy_opt {
     tare_reduction reduction;
-    double         label_smoothing;
-    bool           has_ignore_index; /* false: -100 is ignored */
-    int32_t        ignore_index;
+    double label_smoothing;
+    bool has_ignore_index; /* false: -100 is ignored */
+    int32_t ignore_index;
 } tare_cross_entropy_opt;
-TARE_API tare_tensor *tare_cross_entropy(tare_tape *t, tare_tensor *logits, const int32_t *target, tare_cross_entropy_opt opt);
+TARE_API tare_tensor *tare_cross_entropy(tare_tape *t, tare_tensor *logits, const int32_t *target,
+                                         tare_cross_entropy_opt opt);
 
 /*   (x - y)^2,  x and y of one shape;  returns a scalar */
 TARE_API tare_tensor *tare_mse(tare_tape *t, tare_tensor *x, tare_tensor *y, tare_reduction reduction);
@@ -142,7 +145,7 @@ TARE_API tare_tensor *tare_slice(tare_tape *t, tare_tensor *x, int dim, int64_t 
 /* tare_pad - `value` around x: before[d] and after[d] of them (>= 0) along dimension d. */
 typedef struct tare_pad_opt {
     int64_t before[TARE_MAX_DIMS], after[TARE_MAX_DIMS];
-    double  value;
+    double value;
 } tare_pad_opt;
 TARE_API tare_tensor *tare_pad(tare_tape *t, tare_tensor *x, tare_pad_opt opt);
 

@@ -18,9 +18,9 @@ typedef struct tare_params tare_params;
  * layers made in it too. Errors of tare_param, tare_buffer and layer constructors stick here, the first one stays: check
  * tare_params_status once the model stands. */
 TARE_API tare_params *tare_params_new(uint64_t seed);
-TARE_API void         tare_params_free(tare_params *ps);
-TARE_API tare_status  tare_params_status(const tare_params *ps);
-TARE_API const char  *tare_params_error(const tare_params *ps);
+TARE_API void tare_params_free(tare_params *ps);
+TARE_API tare_status tare_params_status(const tare_params *ps);
+TARE_API const char *tare_params_error(const tare_params *ps);
 /* tare_params_fail - set the sticky error; returns NULL, for constructors. */
 TARE_API void *tare_params_fail(tare_params *ps, tare_status status, const char *format, ...) TARE_PRINTF(3, 4);
 
@@ -46,10 +46,10 @@ TARE_API tare_tensor *tare_buffer(tare_params *ps, const char *name, tare_shape 
 TARE_API tare_rng tare_params_rng(const tare_params *ps, const char *full_name);
 
 /* Parameters and buffers in order of creation. */
-TARE_API int          tare_params_count(const tare_params *ps);
+TARE_API int tare_params_count(const tare_params *ps);
 TARE_API tare_tensor *tare_params_at(const tare_params *ps, int index);
-TARE_API unsigned     tare_params_flags(const tare_params *ps, int index);
-TARE_API int          tare_params_buffers(const tare_params *ps);
+TARE_API unsigned tare_params_flags(const tare_params *ps, int index);
+TARE_API int tare_params_buffers(const tare_params *ps);
 TARE_API tare_tensor *tare_params_buffer_at(const tare_params *ps, int index);
 /* tare_params_find - parameter or buffer by full name, or NULL. */
 TARE_API tare_tensor *tare_params_find(const tare_params *ps, const char *full_name);
@@ -57,11 +57,11 @@ TARE_API tare_tensor *tare_params_find(const tare_params *ps, const char *full_n
 TARE_API int64_t tare_params_numel(const tare_params *ps);
 
 /* The flat blocks, padding counted; parameter i lies at tare_params_offset(ps, i). */
-TARE_API int64_t    tare_params_flat_size(const tare_params *ps);
+TARE_API int64_t tare_params_flat_size(const tare_params *ps);
 TARE_API tare_real *tare_params_flat(const tare_params *ps);
 TARE_API tare_real *tare_params_flat_grad(const tare_params *ps);
-TARE_API int64_t    tare_params_offset(const tare_params *ps, int index);
-TARE_API int64_t    tare_params_buffer_flat_size(const tare_params *ps);
+TARE_API int64_t tare_params_offset(const tare_params *ps, int index);
+TARE_API int64_t tare_params_buffer_flat_size(const tare_params *ps);
 TARE_API tare_real *tare_params_buffer_flat(const tare_params *ps);
 
 /* tare_params_zero_grad - the next backward overwrites the gradients. Costs nothing: it marks them fresh. */

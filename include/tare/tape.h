@@ -15,31 +15,31 @@ extern "C" {
 
 typedef struct tare_tape tare_tape;
 typedef struct tare_node tare_node;
-typedef struct tare_op   tare_op;
+typedef struct tare_op tare_op;
 struct tare_layer; /* tare/layers.h */
 
 /* ---- life of a tape ---------------------------------------------------------------------------------------------- */
 
 typedef struct tare_tape_opt {
-    bool     training; /* BatchNorm takes batch statistics, dropout drops */
-    bool     no_grad;  /* nothing will go backward: intermediate values are dropped as soon as they are released */
-    bool     guard;    /* put canaries behind every buffer and check them (tare_tape_guard) */
-    uint64_t seed;     /* of the tape's random stream (dropout) */
+    bool training; /* BatchNorm takes batch statistics, dropout drops */
+    bool no_grad;  /* nothing will go backward: intermediate values are dropped as soon as they are released */
+    bool guard;    /* put canaries behind every buffer and check them (tare_tape_guard) */
+    uint64_t seed; /* of the tape's random stream (dropout) */
 } tare_tape_opt;
 
 /* tare_tape_new - an empty tape; NULL with TARE_ENOMEM where memory is short. Pairs with tare_tape_free. */
 TARE_API tare_tape *tare_tape_new(tare_tape_opt opt);
-TARE_API void       tare_tape_free(tare_tape *tape);
+TARE_API void tare_tape_free(tare_tape *tape);
 
 /* tare_tape_reset - forget all nodes, tensors and the error; keep the memory; go on to the next step's random stream.
  * From the third step of the same shapes on, a step allocates nothing. */
 TARE_API void tare_tape_reset(tare_tape *tape);
 
-TARE_API bool     tare_tape_training(const tare_tape *tape);
-TARE_API void     tare_tape_training_set(tare_tape *tape, bool training);
+TARE_API bool tare_tape_training(const tare_tape *tape);
+TARE_API void tare_tape_training_set(tare_tape *tape, bool training);
 /* The number of resets so far: with the seed it fixes the random stream, so a checkpoint stores it and resume sets it. */
 TARE_API uint64_t tare_tape_step(const tare_tape *tape);
-TARE_API void     tare_tape_step_set(tare_tape *tape, uint64_t step);
+TARE_API void tare_tape_step_set(tare_tape *tape, uint64_t step);
 
 /* tare_tape_status - TARE_OK or the first error since the reset; tare_tape_error is its message ("" if none). */
 TARE_API tare_status tare_tape_status(const tare_tape *tape);
@@ -66,11 +66,11 @@ typedef struct tare_watch {
 } tare_watch;
 /* tare_tape_watch_set - from now on every layer run on this tape (tare_forward) shows itself to `watch`, which is lent, not
  * copied, and leaves tape and tensors alone; NULL: no more. tare_tape_watch - the one that was set, or NULL. */
-TARE_API void              tare_tape_watch_set(tare_tape *tape, const tare_watch *watch);
+TARE_API void tare_tape_watch_set(tare_tape *tape, const tare_watch *watch);
 TARE_API const tare_watch *tare_tape_watch(const tare_tape *tape);
 
 /* The nodes of this step in order, for summaries and profiles. */
-TARE_API int64_t          tare_tape_length(const tare_tape *tape);
+TARE_API int64_t tare_tape_length(const tare_tape *tape);
 TARE_API const tare_node *tare_tape_node(const tare_tape *tape, int64_t index);
 
 /* ---- values ------------------------------------------------------------------------------------------------------ */
@@ -109,8 +109,8 @@ enum {
 };
 
 /* Which values backward reads (reads): TARE_READS_IN(0) | TARE_READS_OUT ...; 0 means all of them. */
-#define TARE_READS_IN(i)  (1u << (i))
-#define TARE_READS_OUT    (1u << 30)
+#define TARE_READS_IN(i)   (1u << (i))
+#define TARE_READS_OUT     (1u << 30)
 #define TARE_READS_NOTHING (1u << 31)
 
 /* How a gradient check fills an input. */
@@ -123,30 +123,30 @@ typedef enum tare_fill_kind {
 
 typedef struct tare_fill {
     tare_fill_kind kind;
-    double         lo, hi;
+    double lo, hi;
 } tare_fill;
 
 /* tare_opcase - one situation an op must get right; gradcheck, goldens and thread tests all run it. */
 typedef struct tare_opcase {
-    const char *name;                    /* unique within the op; golden file key */
-    tare_shape  in[TARE_CASE_INPUTS];    /* shapes of the inputs */
-    int         n_in;                    /* how many, for ops that take any number; 0: the op's own number */
-    unsigned    absent;                  /* bit i: input i is NULL (an optional one) */
-    unsigned    nograd;                  /* bit i: input i takes no gradient (targets, masks) */
-    tare_fill   fill[TARE_CASE_INPUTS];
-    const void *attr;                    /* the op's attributes, attr_size bytes */
-    bool        eval;                    /* run with training off */
-    bool zero;                           /* the output is constant, so every gradient is 0, and must be (softmax of one) */
+    const char *name;                /* unique within the op; golden file key */
+    tare_shape in[TARE_CASE_INPUTS]; /* shapes of the inputs */
+    int n_in;                        /* how many, for ops that take any number; 0: the op's own number */
+    unsigned absent;                 /* bit i: input i is NULL (an optional one) */
+    unsigned nograd;                 /* bit i: input i takes no gradient (targets, masks) */
+    tare_fill fill[TARE_CASE_INPUTS];
+    const void *attr; /* the op's attributes, attr_size bytes */
+    bool eval;        /* run with training off */
+    bool zero;        /* the output is constant, so every gradient is 0, and must be (softmax of one) */
 } tare_opcase;
 
 /* tare_op - an operation that can go backward. Identity is the pointer. */
 struct tare_op {
     const char *name;
-    int         n_in;       /* inputs; -1: any number from 1 to TARE_MAX_INPUTS */
-    int         n_optional; /* the last so many of them may be NULL */
-    size_t      attr_size;
-    unsigned    flags;
-    unsigned    reads;
+    int n_in;       /* inputs; -1: any number from 1 to TARE_MAX_INPUTS */
+    int n_optional; /* the last so many of them may be NULL */
+    size_t attr_size;
+    unsigned flags;
+    unsigned reads;
     /* Everything that can fail: check n->in and n->attr; set n->shape (the output's) and, as needed, saved_bytes,
      * scratch_bytes, grad_scratch_bytes, macs. Return tare_node_fail(n, ...) on error. */
     tare_status (*check)(tare_node *n);
@@ -161,22 +161,22 @@ struct tare_op {
 /* tare_node - one op at work: all that its three functions see. */
 struct tare_node {
     const tare_op *op;
-    const char    *layer; /* "features.0", or NULL */
-    int            n_in;
-    tare_tensor  **in;
-    tare_tensor   *out;
-    const void    *attr;  /* the tape's copy of the attributes */
-    bool           training;
-    bool           grad;  /* backward will come: save what it needs */
+    const char *layer; /* "features.0", or NULL */
+    int n_in;
+    tare_tensor **in;
+    tare_tensor *out;
+    const void *attr; /* the tape's copy of the attributes */
+    bool training;
+    bool grad; /* backward will come: save what it needs */
     /* set by check */
     tare_shape shape;
-    size_t     saved_bytes;        /* kept from forward to backward, only where grad is true */
-    size_t     scratch_bytes;      /* for forward alone */
-    size_t     grad_scratch_bytes; /* for backward alone */
-    double     macs;               /* multiply-adds of forward, for summaries */
+    size_t saved_bytes;        /* kept from forward to backward, only where grad is true */
+    size_t scratch_bytes;      /* for forward alone */
+    size_t grad_scratch_bytes; /* for backward alone */
+    double macs;               /* multiply-adds of forward, for summaries */
     /* given by the tape; 64-byte aligned; NULL where 0 bytes were asked for */
-    void    *saved;
-    void    *scratch;
+    void *saved;
+    void *scratch;
     tare_rng rng; /* this node's own stream, the same whenever the step is repeated */
     /* the tape's own */
     bool done;
@@ -184,7 +184,8 @@ struct tare_node {
 
 /* tare_apply - check, run and record an op: what tare_relu and its kin call, and what your own ops call.
  * Returns the output, owned by the tape, or NULL with the tape's error set. attr is copied. */
-TARE_API tare_tensor *tare_apply(tare_tape *tape, const tare_op *op, tare_tensor *const *in, int n_in, const void *attr);
+TARE_API tare_tensor *tare_apply(tare_tape *tape, const tare_op *op, tare_tensor *const *in, int n_in,
+                                 const void *attr);
 
 /* tare_node_fail - an error that names op and layer first:  conv2d "features.0": <your text> */
 TARE_API tare_status tare_node_fail(tare_node *n, tare_status status, const char *format, ...) TARE_PRINTF(3, 4);

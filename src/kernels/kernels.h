@@ -8,21 +8,21 @@
 #include "gemm_block.h"
 
 #define TARE_JOIN_(a, b) a##b
-#define TARE_JOIN(a, b) TARE_JOIN_(a, b)
+#define TARE_JOIN(a, b)  TARE_JOIN_(a, b)
 /* The name of a kernel at the level being compiled: TARE_K(relu) is tare__relu_avx2 in the avx2 object. */
 #ifndef TARE_LEVEL
 #define TARE_LEVEL _baseline
 #endif
 #define TARE_K(name) TARE_JOIN(tare__##name, TARE_LEVEL)
 
-#define TARE_SIMD _Pragma("omp simd")
+#define TARE_SIMD          _Pragma("omp simd")
 #define TARE_SIMD_SUM(...) TARE_PRAGMA(omp simd reduction(+ : __VA_ARGS__))
-#define TARE_PRAGMA(...) _Pragma(#__VA_ARGS__)
+#define TARE_PRAGMA(...)   _Pragma(#__VA_ARGS__)
 
-struct tare__pool; /* pool.h */
+struct tare__pool;          /* pool.h */
 struct tare__cross_entropy; /* loss.h */
-struct tare__glu;  /* glu.h */
-struct tare__sgd;  /* optim.h */
+struct tare__glu;           /* glu.h */
+struct tare__sgd;           /* optim.h */
 struct tare__adam;
 struct tare__rmsprop;
 struct tare__norm_coef; /* norm.h */
@@ -31,12 +31,12 @@ struct tare__norm_row;
 /* Values as rows and columns: (r, c) lies at data[r * row + c * col]; col is 1, or 0 where one value serves a whole row. */
 typedef struct tare__view {
     const tare_real *data;
-    int64_t          row, col;
+    int64_t row, col;
 } tare__view;
 
 typedef struct tare__kernel_table {
     const char *level; /* "baseline", "avx2", "avx512" */
-    int         lanes; /* tare_real values in one vector register */
+    int lanes;         /* tare_real values in one vector register */
 #define KERNEL(result, name, args) result(*name) args;
 #include "kernels.def"
 #undef KERNEL

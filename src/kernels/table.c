@@ -2,7 +2,7 @@
 #include "kernels.h"
 
 #define TARE_TEXT_(x) #x
-#define TARE_TEXT(x) TARE_TEXT_(x)
+#define TARE_TEXT(x)  TARE_TEXT_(x)
 
 const tare__kernel_table TARE_JOIN(tare__table, TARE_LEVEL) = {
     .level = &TARE_TEXT(TARE_LEVEL)[1],

@@ -4,7 +4,7 @@
 #include <tare/ops.h>
 
 int main(void) {
-    tare_tape   *t = tare_tape_new((tare_tape_opt){ .training = true });
+    tare_tape *t = tare_tape_new((tare_tape_opt){ .training = true });
     tare_tensor *x = tare_input(t, TARE_SHAPE(3), (tare_real[]){ 1, 2, 3 });
     x->requires_grad = true;
     tare_status status = tare_backward(t, tare_sum(t, tare_mul(t, x, x), 0, false));
