@@ -51,7 +51,6 @@ tare_layer *tare_layer_conv_transpose2d(tare_params *ps, const char *name, int64
     if (!opt.no_bias) { c->bias = tare_param(ps, "bias", TARE_SHAPE(out), TARE_NO_DECAY); }
     tare_params_pop(ps);
     if (tare_params_status(ps)) { return NULL; }
-    tare_init_default(ps, c->base.weight,
-                      c->bias); /* fan_in: dimension 1 times the kernel, as PyTorch counts too */
+    tare_init_default(ps, c->base.weight, c->bias); /* fan_in: dimension 1 times the kernel, as PyTorch counts too */
     return &c->base;
 }
