@@ -6,11 +6,13 @@ machine disturb least), the ratio, and how near Tare is to the copy bandwidth fo
 with backward: x, y, x, dy, dx)."""
 import argparse
 import math
+import multiprocessing
 import os
 import subprocess
 import sys
 import time
 
+SETTINGS = ("OMP_WAIT_POLICY", "OMP_PROC_BIND", "OMP_PLACES", "GLIBC_TUNABLES")
 if "TARE_BENCH_ENV" not in os.environ:  # PyTorch at its best: memory kept, threads bound and awake
     os.environ.setdefault("OMP_WAIT_POLICY", "active")
     os.environ.update(TARE_BENCH_ENV="1", OMP_PROC_BIND="true", OMP_PLACES="cores",
@@ -18,6 +20,7 @@ if "TARE_BENCH_ENV" not in os.environ:  # PyTorch at its best: memory kept, thre
                                      "glibc.malloc.top_pad=67108864:glibc.malloc.arena_max=1")
     os.execv(sys.executable, [sys.executable] + sys.argv)
 
+BARE = {k: v for k, v in os.environ.items() if k not in SETTINGS}  # they bind a thread that Tare's workers would inherit from
 CPUS = os.sched_getaffinity(0)  # before OpenMP binds this thread to one of them, which child processes would inherit
 
 import torch
@@ -41,8 +44,16 @@ CASES += [("lnc", lambda s: OverChannels(s[1]), IMAGES[1])]
 CASES += [("ln", lambda s: nn.LayerNorm(s[1]), s) for s in ROWS] + [("rms", lambda s: nn.RMSNorm(s[1], 1e-5), s) for s in ROWS]
 
 
-def time_torch(make, shape, backward, seconds):
+def apart(function, *arguments):
+    """Call it in a process of its own: PyTorch's threads stay awake after a pass, and would take a core from the other side."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, arguments)
+
+
+def time_torch(case, backward, seconds, threads):
+    torch.set_num_threads(threads)
     torch.manual_seed(0)
+    _, make, shape = CASES[case]
     layer, x, dy = make(shape), torch.randn(shape), torch.randn(shape)
     x.requires_grad_(backward)
 
@@ -68,7 +79,7 @@ def time_torch(make, shape, backward, seconds):
 
 def time_tare(program, op, shape, backward, seconds, threads):
     out = subprocess.run([program, op, "fwdbwd" if backward else "fwd", str(seconds), *map(str, shape)], text=True,
-                         env={**os.environ, "OMP_NUM_THREADS": str(threads)}, capture_output=True, check=True,
+                         env={**BARE, "OMP_NUM_THREADS": str(threads)}, capture_output=True, check=True,
                          preexec_fn=lambda: os.sched_setaffinity(0, CPUS))
     return float(out.stdout.split()[1])
 
@@ -81,11 +92,11 @@ def main():
     ap.add_argument("--rounds", type=int, default=3)
     ap.add_argument("--only", default="")
     a = ap.parse_args()
-    torch.set_num_threads(a.threads)
+    os.sched_setaffinity(0, CPUS)  # which the other processes inherit
     print(f"torch {torch.__version__}, {a.threads} threads, microseconds")
     print(f"{'norm':6} {'shape':18} {'pass':7} {'torch':>9} {'tare':>9} {'ratio':>6}  {'of copy bandwidth':>17}")
     ratios, bandwidth = [], {}
-    for op, make, shape in CASES:
+    for case, (op, _, shape) in enumerate(CASES):
         if a.only and op not in a.only.split(","):
             continue
         numel = math.prod(shape)
@@ -95,7 +106,7 @@ def main():
         for backward in (False, True):
             theirs, ours = math.inf, math.inf
             for _ in range(a.rounds):
-                theirs = min(theirs, time_torch(make, shape, backward, a.seconds))
+                theirs = min(theirs, apart(time_torch, case, backward, a.seconds, a.threads))
                 ours = min(ours, time_tare(a.program, op, shape, backward, a.seconds, a.threads))
             share = (5 if backward else 2) * 4 * numel / ours / bandwidth[numel]
             ratios.append(theirs / ours)
