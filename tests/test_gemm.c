@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "core/blas.h"
 #include "core/gemm.h"
@@ -234,11 +235,34 @@ static void test_parallel_for(void **state) {
     assert_true(tare_threads() >= 1);
 }
 
+/* Chunks that sleep end sooner with several threads, on however busy a machine: the workers do take part. */
+static void sleep_a_while(void *context, int64_t begin, int64_t end) {
+    (void)context, (void)begin, (void)end;
+    nanosleep(&(struct timespec){ .tv_nsec = 40000000 }, NULL);
+}
+
+static double slept(int threads) {
+    struct timespec from, to;
+    tare_threads_set(threads);
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    tare_parallel_for(8, 1, sleep_a_while, NULL);
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    tare_threads_set(0);
+    return (double)(to.tv_sec - from.tv_sec) + 1e-9 * (double)(to.tv_nsec - from.tv_nsec);
+}
+
+static void test_workers_work(void **state) {
+    (void)state;
+    assert_true(slept(1) >= 0.32);
+    assert_true(slept(4) < 0.32);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_shapes),   cmocka_unit_test(test_layer_shapes),
         cmocka_unit_test(test_empty),           cmocka_unit_test(test_nan),
         cmocka_unit_test(test_inside_parallel), cmocka_unit_test(test_parallel_for),
+        cmocka_unit_test(test_workers_work),
     };
     if (test_isa_missing()) { return 77; }
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -123,8 +123,8 @@ static void wait_for_job(uint32_t seen, int available) {
     pthread_mutex_unlock(&pool.lock);
 }
 
-static void *worker(void *self_address) {
-    int self = (int)(intptr_t)self_address, available = cores();
+static void *worker(void *own_share) {
+    int self = (int)((share *)own_share - pool.shares), available = cores();
     uint32_t seen = 0;
     inside = true;
     for (;;) {
@@ -153,9 +153,9 @@ static void hire(int workers) {
     if (pool.workers >= workers || pthread_attr_init(&attributes) != 0) { return; }
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    while (pool.workers < workers) {
+    while (pool.workers < workers && pool.workers + 1 < MAX_THREADS) {
         pthread_t thread;
-        if (pthread_create(&thread, &attributes, worker, (void *)(intptr_t)(pool.workers + 1)) != 0) { break; }
+        if (pthread_create(&thread, &attributes, worker, &pool.shares[pool.workers + 1]) != 0) { break; }
         pool.workers++;
     }
     pthread_attr_destroy(&attributes);

@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PAD = 64 / sizeof(tare_real), SCOPE_SIZE = 512, SCOPE_DEPTH = 64 }; /* each tensor starts on a cache line */
+enum { PAD = 64 / sizeof(tare_real) }; /* each tensor starts on a cache line */
+enum { SCOPE_SIZE = 512, SCOPE_DEPTH = 64, ERROR_SIZE = 1024 };
 
 /* One kind of tensor: parameters (with gradients) or buffers (without). */
 typedef struct block {
@@ -28,7 +29,7 @@ struct tare_params {
     int scopes;
     bool frozen;
     tare_status status;
-    char error[1024];
+    char error[ERROR_SIZE];
 };
 
 /* ---- life and errors --------------------------------------------------------------------------------------------- */
@@ -63,7 +64,7 @@ tare_status tare_params_status(const tare_params *ps) { return ps ? ps->status :
 const char *tare_params_error(const tare_params *ps) { return ps ? ps->error : tare_status_text(TARE_ENOMEM); }
 
 void *tare_params_fail(tare_params *ps, tare_status status, const char *format, ...) {
-    char text[sizeof ps->error];
+    char text[ERROR_SIZE];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
