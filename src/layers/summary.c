@@ -90,7 +90,7 @@ static facts facts_of(const table *t, const tare_layer *layer) {
     size_t size = strlen(layer->name);
     for (int i = 0; i < tare_params_count(layer->params); i++) {
         const tare_tensor *w = tare_params_at(layer->params, i);
-        if (strncmp(w->name, layer->name, size) || w->name[size] != '.' || strchr(w->name + size + 1, '.')) {
+        if (strncmp(w->name, layer->name, size) != 0 || w->name[size] != '.' || strchr(w->name + size + 1, '.')) {
             continue;
         }
         f.params += w->numel;

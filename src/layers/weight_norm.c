@@ -20,10 +20,10 @@ static tare_tensor *apply_norm(tare_weight_transform *self, tare_layer *layer, t
     tare_tensor *v = outputs_first(layer, tape, weight);
     if (!v) { return NULL; }
     /* v / |v| is the root-mean-square norm over sqrt(values) */
-    double values = (double)(v->numel / v->shape.dim[0]);
+    int64_t values = v->numel / v->shape.dim[0];
     tare_tensor *direction =
         tare_rms_norm(tape, v, NULL, (tare_rms_norm_opt){ .dims = v->shape.ndim - 1, .eps = 1e-20 });
-    return outputs_first(layer, tape, tare_mul(tape, direction, tare_scale(tape, wn->g, 1 / sqrt(values))));
+    return outputs_first(layer, tape, tare_mul(tape, direction, tare_scale(tape, wn->g, 1 / sqrt((double)values))));
 }
 
 static void fill_lengths(const tare_layer *layer, tare_tensor *g) {
