@@ -2,7 +2,7 @@
  *
  * Each thread has its share of the chunks and helps the others when done. Whoever calls works too, and waits for chunks, not
  * for threads: one that was busy elsewhere and took nothing is not missed, so a loaded machine slows a step down little
- * (an OpenMP team must meet at a barrier; measured here under a load of 12, that cost a factor of 30). */
+ * (an OpenMP team must meet at a barrier: see docs/architecture.md for what that costs). */
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
 #include <sched.h>
