@@ -1,6 +1,8 @@
 /* test_images.c - PNG, JPEG and BMP: decoding, resizing, folders of classes, and files that are not what they seem. */
 #include "data_fixtures.h"
 
+#include <tare/io.h>
+
 #include <unistd.h>
 
 static char *dir;
@@ -482,6 +484,37 @@ static void test_out_of_memory(void **state) {
     }
 }
 
+/* ---- writing --------------------------------------------------------------------------------------------------------- */
+
+/* What is saved loads back as it was, grey and in colour; failures leave what was there. */
+static void test_save(void **state) {
+    (void)state;
+    uint8_t planes[3 * 5 * 7], back[3 * 5 * 7];
+    const char *path = test_path(dir, "saved.png");
+    for (int i = 0; i < 3 * 5 * 7; i++) { planes[i] = pixel_at(i); }
+    for (int channels = 1; channels <= 3; channels += 2) {
+        assert_ok(tare_image_save(path, planes, channels, 5, 7));
+        int64_t c, h, w;
+        assert_ok(tare_image_size(path, &c, &h, &w));
+        assert_int_equal(c, channels);
+        assert_int_equal(h, 5);
+        assert_int_equal(w, 7);
+        memset(back, 0, sizeof back);
+        assert_ok(tare_image_load(path, channels, 5, 7, back));
+        assert_memory_equal(back, planes, (size_t)(35 * channels));
+    }
+    assert_status(TARE_EINVAL, tare_image_save(path, planes, 2, 5, 7));
+    assert_status(TARE_EINVAL, tare_image_save(path, planes, 3, 0, 7));
+    assert_status(TARE_EIO, tare_image_save(test_path(dir, "nowhere/saved.png"), planes, 3, 5, 7));
+    for (uint64_t n = 1; n <= 2; n++) {
+        tare_alloc_fail_at(n);
+        assert_status(TARE_ENOMEM, tare_image_save(path, planes, 1, 5, 7));
+        tare_alloc_fail_at(0);
+    }
+    assert_ok(tare_image_load(path, 3, 5, 7, back));
+    assert_memory_equal(back, planes, sizeof planes);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -504,6 +537,7 @@ int main(void) {
         TEST(test_split_by_hash),
         TEST(test_too_few_to_split),
         TEST(test_out_of_memory),
+        TEST(test_save),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -65,6 +65,13 @@ typedef struct tare_load_opt {
 } tare_load_opt;
 TARE_API tare_status tare_params_load(tare_params *ps, const char *path, tare_load_opt opt);
 
+/* ---- pictures ---------------------------------------------------------------------------------------------------- */
+
+/* tare_image_save - bytes [C,H,W], 1 channel (grey) or 3 (RGB), as a PNG at `path`, written as tare_params_save writes. Sides at
+ * most 16384.   errors  TARE_EINVAL: other channels or sides;  TARE_EIO;  TARE_ENOMEM */
+TARE_API tare_status tare_image_save(const char *path, const uint8_t *planes, int64_t channels, int64_t height,
+                                     int64_t width);
+
 /* ---- checkpoints ------------------------------------------------------------------------------------------------- */
 
 /* tare_checkpoint - the list of what makes up a run's state. Bind each object once, under a name of its own; save and load
