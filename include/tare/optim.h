@@ -100,6 +100,9 @@ TARE_API double tare_clip_scale(double norm, double max_norm);
 /* tare_clip_grad_norm - multiply the gradients by that factor; returns the norm before. A norm of NaN or Inf leaves them
  * untouched. tare_optim_step_clipped does both in one pass. */
 TARE_API double tare_clip_grad_norm(tare_params *ps, double max_norm);
+/* tare_clip_weights - each value of each parameter that requires a gradient into [-limit, limit], biases too: after every step
+ * of a Wasserstein critic.   errors  TARE_EINVAL: limit not above 0.   source  Arjovsky et al. 2017, arXiv:1701.07875 */
+TARE_API tare_status tare_clip_weights(tare_params *ps, double limit);
 
 /* ---- state, for checkpoints and displays ---------------------------------------------------------------------------- */
 

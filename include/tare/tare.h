@@ -10,6 +10,7 @@
 #include <tare/norms.h>
 #include <tare/sequence.h>
 #include <tare/optim.h>
+#include <tare/gan.h>
 #include <tare/data.h>
 #include <tare/io.h>
 #include <tare/run.h>

@@ -1,4 +1,4 @@
-/* clip.c - the norm of all gradients, and clipping to it. */
+/* clip.c - the norm of all gradients, and clipping to it; clipping of the weights themselves. */
 #include "../kernels/kernels.h"
 #include "optim.h"
 
@@ -60,4 +60,25 @@ double tare_clip_grad_norm(tare_params *ps, double max_norm) {
         tare_parallel_for(s.end - s.begin, GRAIN, scale_chunk, &j);
     }
     return norm;
+}
+
+/* ---- weights ------------------------------------------------------------------------------------------------------- */
+
+/* NaN stays, so that it is found. */
+static void clamp_chunk(void *context, int64_t begin, int64_t end) {
+    const scale_job *j = context;
+    for (int64_t i = begin; i < end; i++) {
+        tare_real x = j->x[i], low = x < -j->factor ? -j->factor : x;
+        j->x[i] = low > j->factor ? j->factor : low;
+    }
+}
+
+tare_status tare_clip_weights(tare_params *ps, double limit) {
+    if (!(limit > 0)) { return tare_fail(TARE_EINVAL, "clip_weights: the limit is %g, and must be above 0", limit); }
+    tare__stretch s;
+    for (int i = 0; tare__stretch_next(ps, &i, false, &s);) {
+        scale_job j = { tare_params_flat(ps) + s.begin, (tare_real)limit };
+        tare_parallel_for(s.end - s.begin, GRAIN, clamp_chunk, &j);
+    }
+    return TARE_OK;
 }
