@@ -16,7 +16,7 @@ set(run core io data)
 set(tool NONE)
 
 # The public headers each of the lower rooms may include; rooms not named may include all.
-set(public_core core params tape plugin)
+set(public_core core linalg params tape plugin)
 set(public_kernels core)
 set(public_autograd core tape params testing ops)
 set(public_ops core tape ops norms sequence plugin)

@@ -3,6 +3,7 @@
 #define TARE_TARE_H
 
 #include <tare/core.h>
+#include <tare/linalg.h>
 #include <tare/tape.h>
 #include <tare/params.h>
 #include <tare/ops.h>
