@@ -158,17 +158,12 @@ static tare_status open_test_data(const options *o, const input_spec *in, tare_d
         loader);
 }
 
-void print_event(const char *event, const tare_field *fields) {
-    char *line = tare_event(event, fields);
-    if (line) { fputs(line, stdout); }
-    tare_free(line);
-}
-
 static void print_score(const options *o, const input_spec *in, const score *s, double by_batch) {
     char name[64], text[256];
     if (o->run.json) {
-        print_event("test", TARE_FIELDS(TARE_NUMBER("test_loss", s->loss), TARE_NUMBER("test_accuracy", s->accuracy)));
-        if (isfinite(by_batch)) { print_event("batch_norm", COMPARE_FIELDS(s->accuracy, by_batch)); }
+        tare_event_print(stdout, "test",
+                         TARE_FIELDS(TARE_NUMBER("test_loss", s->loss), TARE_NUMBER("test_accuracy", s->accuracy)));
+        if (isfinite(by_batch)) { tare_event_print(stdout, "batch_norm", COMPARE_FIELDS(s->accuracy, by_batch)); }
         return;
     }
     if (o->run.quiet) { return; }
@@ -213,9 +208,10 @@ static void print_prediction(const options *o, const input_spec *in, const char 
         }
     }
     if (o->run.json) {
-        print_event("prediction", TARE_FIELDS(TARE_TEXT("file", file), TARE_NUMBER("class", order[0]),
-                                              TARE_TEXT("name", class_name(in, order[0], name, sizeof name)),
-                                              TARE_NUMBER("probability", p[order[0]])));
+        tare_event_print(stdout, "prediction",
+                         TARE_FIELDS(TARE_TEXT("file", file), TARE_NUMBER("class", order[0]),
+                                     TARE_TEXT("name", class_name(in, order[0], name, sizeof name)),
+                                     TARE_NUMBER("probability", p[order[0]])));
         return;
     }
     if (o->run.quiet) { return; }

@@ -55,7 +55,6 @@ void compare_text(double running, double by_batch, char *text, size_t size);
 #define COMPARE_FIELDS(running, by_batch)                                                                              \
     TARE_FIELDS(TARE_NUMBER("running_statistics_accuracy", running), TARE_NUMBER("batch_statistics_accuracy", by_batch))
 tare_status input_spec_file(input_spec *in, const char *path, bool save);
-void print_event(const char *event, const tare_field *fields); /* a line of JSON */
 int evaluate_run(const options *o);
 int predict_files(const options *o);
 

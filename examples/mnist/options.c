@@ -57,15 +57,6 @@ static int usage(void) {
     return EXIT_USAGE;
 }
 
-/* A finished or interrupted run brings its own options; the command line may change few of them. */
-static tare_status adopt_run(tare_options *args, const options *o) {
-    const char *folder = o->run.resume ? o->run.resume : o->eval;
-    if (!folder) { return TARE_OK; }
-    char path[4096];
-    snprintf(path, sizeof path, "%s/config.json", folder);
-    return tare_options_adopt(args, path, o->run.resume ? TARE_OPTION_RESUME : TARE_OPTION_EVAL);
-}
-
 static tare_status check_combination(options *o) {
     if (o->predict.count > 0 && !o->eval) { /* --resume RUN names a run just as well */
         o->eval = o->run.resume;
@@ -73,14 +64,6 @@ static tare_status check_combination(options *o) {
     }
     if (o->predict.count > 0 && !o->eval) {
         return tare_fail(TARE_EINVAL, "--predict needs a trained model: --eval RUN, the folder of a finished run");
-    }
-    if (o->run.resume && o->eval) { return tare_fail(TARE_EINVAL, "--resume trains and --eval tests: choose one"); }
-    if (o->eval && (o->run.out || o->run.force || o->run.dry_run)) {
-        return tare_fail(TARE_EINVAL,
-                         "--eval and --predict write nothing: --out, --force, --dry-run do not go with them");
-    }
-    if (o->run.resume && (o->run.out || o->run.force)) {
-        return tare_fail(TARE_EINVAL, "--resume goes on in the run's own folder: --out and --force do not go with it");
     }
     return TARE_OK;
 }
@@ -106,7 +89,7 @@ int options_read(tare_options *args, options *o, int argc, char **argv) {
         return 0;
     }
     s = check_combination(o);
-    if (s == TARE_OK) { s = adopt_run(args, o); }
+    if (s == TARE_OK) { s = tare_run_adopt(args, &o->run, o->eval); }
     bool has_rate = tare_options_given(args, "lr") || o->run.resume || o->eval;
     if (s == TARE_OK) { s = tare_learn_resolve(&o->learn, has_rate); }
     if (s != TARE_OK) { return usage(); }

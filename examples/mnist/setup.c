@@ -171,24 +171,12 @@ static tare_status print_dry_run(trainer *t, const tare_options *args) {
         tare_cross_entropy(t->tape, tare_forward(t->model, t->tape, x), labels, (tare_cross_entropy_opt){ 0 });
     tare_status s = labels ? tare_backward(t->tape, loss) : TARE_ENOMEM;
     tare_free(labels);
-    char *json = tare_options_json(args), *command = tare_options_command(args);
-    int64_t state = tare_params_flat_size(t->ps) * (2 + tare_optim_slots(t->optim)) * (int64_t)sizeof(tare_real);
-    if (s == TARE_OK && t->o->run.json) {
-        print_event("dry_run", TARE_FIELDS(TARE_NUMBER("steps", t->schedule.steps),
-                                           TARE_NUMBER("parameters", tare_params_numel(t->ps)),
-                                           TARE_NUMBER("step_bytes", tare_tape_peak(t->tape)),
-                                           TARE_NUMBER("state_bytes", state), TARE_TEXT("command", command)));
-    } else if (s == TARE_OK && json && command) {
-        tare_progress_print(t->progress, "\noptions %s\ncommand: %s", json, command);
-        tare_progress_print(
-            t->progress, "memory: %.1f MiB for a step of %lld images, %.1f MiB for weights, gradients and optimizer",
-            (double)tare_tape_peak(t->tape) / 1048576.0, (long long)t->o->batch, (double)state / 1048576.0);
-        tare_progress_print(t->progress, "steps: %lld\ndry run: nothing was trained or written",
-                            (long long)t->schedule.steps);
-    }
-    tare_free(json);
-    tare_free(command);
-    return s;
+    char batch[48];
+    snprintf(batch, sizeof batch, "%lld images", (long long)t->o->batch);
+    return s != TARE_OK
+               ? s
+               : tare_run_describe(args, &t->o->run, t->progress,
+                                   (tare_run_facts){ t->tape, t->ps, t->optim, t->schedule.steps, batch, stdout });
 }
 
 /* ---- beginning and end ------------------------------------------------------------------------------------------- */

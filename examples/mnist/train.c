@@ -39,19 +39,22 @@ static tare_status train_step(trainer *t) {
     return s;
 }
 
-/* The very step that went wrong, from the same state and with the same random numbers, stopping at the first op that makes
- * NaN or Inf; then back to the state before it, which is saved. */
+typedef struct replay {
+    trainer *t;
+    epoch_sums before;
+} replay;
+
+static tare_status step_again(void *user) {
+    replay *r = user;
+    r->t->sums = r->before;
+    return train_step(r->t);
+}
+
+/* The very step that went wrong, once more, to learn why; then back to the state before it, which is saved. */
 static tare_status explain_nonfinite(trainer *t, epoch_sums before) {
     char why[1024];
-    snprintf(why, sizeof why, "%s", tare_error());
-    tare_status s = tare_guard_restore(t->guard);
+    tare_status s = tare_guard_explain(t->guard, step_again, &(replay){ t, before }, why, sizeof why);
     t->sums = before;
-    tare_tape_check_finite(t->tape, true);
-    if (s == TARE_OK && train_step(t) == TARE_ENONFINITE) { snprintf(why, sizeof why, "%s", tare_error()); }
-    tare_tape_check_finite(t->tape, false);
-    t->sums = before;
-    if (s == TARE_OK) { s = tare_guard_restore(t->guard); }
-    if (s == TARE_OK) { s = tare_params_check_finite(t->ps); }
     if (s == TARE_OK) { s = trainer_save(t, "last.safetensors"); }
     tare_run_log(t->run, "nonfinite", TARE_FIELDS(TARE_NUMBER("step", t->step + 1), TARE_TEXT("reason", why)));
     return tare_fail(TARE_ENONFINITE, "step %lld: %s\n%s %s", (long long)t->step + 1, why,

@@ -1,7 +1,7 @@
 /* tare/run.h - what every training program shares: options, run folder, progress, stopping, checkpoint and resume.
  *
  * Pieces, not a framework: a program keeps its own training loop and calls what it needs (examples/mnist is the tour).
- * Nothing here exits. Only tare_progress and tare_run_echo write to a stream, and only to the one they are handed.
+ * Nothing here exits, and nothing writes to a stream but those it is handed.
  */
 #ifndef TARE_RUN_H
 #define TARE_RUN_H
@@ -42,6 +42,7 @@ enum {
     TARE_OPTION_LOCAL = 1,  /* concerns this call alone: not written to config.json, not read back */
     TARE_OPTION_RESUME = 2, /* a resumed run may change it */
     TARE_OPTION_EVAL = 4,   /* evaluation of a finished run may change it */
+    TARE_OPTION_ROOTED = 8, /* files: names become absolute paths, so that a run can go on from any folder */
 };
 
 /* tare_option - one row of a program's table of options. */
@@ -107,15 +108,20 @@ typedef struct tare_run_opt {
 } tare_run_opt;
 TARE_API extern const tare_option tare_run_options[];
 
-/* How to learn: --optimizer --lr --momentum --schedule --warmup --weight-decay --clip */
+/* tare_run_adopt - after parsing, for a program that trains, resumes (opt->resume) and looks at finished runs (`eval`, the folder
+ * of one, or NULL): check that what was given goes together, and take over the options of the run that is named.
+ *   errors  TARE_EINVAL: both, or --out, --force or --dry-run beside one of them;  those of tare_options_adopt */
+TARE_API tare_status tare_run_adopt(tare_options *o, const tare_run_opt *opt, const char *eval);
+
+/* How to learn: --optimizer --lr --momentum --beta1 --beta2 --schedule --warmup --weight-decay --clip */
 typedef struct tare_learn_opt {
     const char *optimizer, *schedule;
-    double lr, momentum, weight_decay, clip;
+    double lr, momentum, beta1, beta2, weight_decay, clip;
     int64_t warmup;
 } tare_learn_opt;
 TARE_API extern const tare_option tare_learn_options[];
 /* tare_learn_resolve - after parsing: put the optimizer's own rate unless one was given, and check what goes with what.
- *   errors  TARE_EINVAL: an unknown optimizer, a schedule that does not parse, momentum for an optimizer that has none */
+ *   errors  TARE_EINVAL: an unknown optimizer, a schedule that does not parse, momentum or betas for an optimizer that has none */
 TARE_API tare_status tare_learn_resolve(tare_learn_opt *opt, bool lr_given);
 /* tare_learn_optim - the optimizer these options describe; NULL with tare_error(). */
 TARE_API tare_optim *tare_learn_optim(const tare_learn_opt *opt, tare_params *ps);
@@ -166,6 +172,8 @@ typedef struct tare_field {
 
 /* tare_event - one line of JSON, {"event":"epoch","loss":0.25,...}; tare_free it. NULL: TARE_ENOMEM. */
 TARE_API char *tare_event(const char *event, const tare_field *fields);
+/* tare_event_print - the same line on `stream`. */
+TARE_API void tare_event_print(FILE *stream, const char *event, const tare_field *fields);
 /* tare_run_log - append that line to metrics.jsonl, on disk when it returns to the extent that write(2) promises.
  *     tare_run_log(run, "epoch", TARE_FIELDS(TARE_NUMBER("epoch", 3), TARE_NUMBER("loss", 0.25)));
  *   errors  TARE_EIO: the disk is full;  TARE_ENOMEM */
@@ -213,6 +221,21 @@ TARE_API int tare_terminal_width(FILE *stream);
 /* tare_clock - seconds on a clock that only goes forward. */
 TARE_API double tare_clock(void);
 
+/* ---- dry runs ---------------------------------------------------------------------------------------------------- */
+
+/* tare_run_describe - what --dry-run prints once `tape` has seen a step: options, command, memory, steps; with --json one event.
+ *   batch   what a step takes, "64 images".   errors  TARE_ENOMEM */
+typedef struct tare_run_facts {
+    const tare_tape *tape;
+    const tare_params *ps;
+    const tare_optim *optim;
+    int64_t steps;
+    const char *batch;
+    FILE *stream; /* where the event goes */
+} tare_run_facts;
+TARE_API tare_status tare_run_describe(const tare_options *o, const tare_run_opt *opt, tare_progress *progress,
+                                       tare_run_facts facts);
+
 /* ---- when a step goes wrong ------------------------------------------------------------------------------------------ */
 
 /* tare_guard - what a step changes before its update: buffers (running statistics), the tape's random stream, the loader's
@@ -223,9 +246,17 @@ typedef struct tare_guard tare_guard;
 /* tape and loader may be NULL. NULL: TARE_ENOMEM. */
 TARE_API tare_guard *tare_guard_new(tare_params *ps, tare_tape *tape, tare_loader *loader);
 TARE_API void tare_guard_free(tare_guard *g);
+/* tare_guard_also - keep these bytes as well (states carried from step to step); four such at most.  errors  TARE_ENOMEM */
+TARE_API tare_status tare_guard_also(tare_guard *g, void *memory, size_t bytes);
 TARE_API void tare_guard_keep(tare_guard *g);
 /* tare_guard_restore - back to what was kept; gradients are zero, the tape is reset. */
 TARE_API tare_status tare_guard_restore(tare_guard *g);
+
+/* tare_guard_explain - after a step that ended with TARE_ENONFINITE: run `step(user)` once more from what was kept, stopping at the
+ * first op that makes NaN or Inf, and go back to what was kept. `why` gets the reason in words.
+ *   returns TARE_OK where the state is sound, so that it can be saved;  TARE_ENONFINITE: the weights are not */
+TARE_API tare_status tare_guard_explain(tare_guard *g, tare_status (*step)(void *user), void *user, char *why,
+                                        size_t size);
 
 /* tare_params_check_finite - TARE_ENONFINITE, naming the first parameter or buffer that holds NaN or Inf. */
 TARE_API tare_status tare_params_check_finite(const tare_params *ps);

@@ -289,6 +289,12 @@ char *tare_event(const char *event, const tare_field *fields) {
     return tare__text_take(&t);
 }
 
+void tare_event_print(FILE *stream, const char *event, const tare_field *fields) {
+    char *line = tare_event(event, fields);
+    if (line) { fputs(line, stream); }
+    tare_free(line);
+}
+
 tare_status tare_run_log(tare_run *run, const char *event, const tare_field *fields) {
     tare_status s = run->config ? write_config(run) : TARE_OK;
     if (s != TARE_OK) { return s; }

@@ -4,6 +4,13 @@
 #include <math.h>
 #include <string.h>
 
+enum { MOST_ALSO = 4 };
+
+typedef struct also {
+    void *memory, *copy;
+    size_t bytes;
+} also;
+
 struct tare_guard {
     tare_params *ps;
     tare_tape *tape;
@@ -11,6 +18,8 @@ struct tare_guard {
     tare_real *buffers; /* copy of ps's, NULL where it has none */
     uint64_t tape_step;
     tare_loader_state place;
+    also also[MOST_ALSO];
+    int alsos;
 };
 
 static size_t buffer_bytes(const tare_params *ps) {
@@ -31,17 +40,29 @@ tare_guard *tare_guard_new(tare_params *ps, tare_tape *tape, tare_loader *loader
 
 void tare_guard_free(tare_guard *g) {
     if (!g) { return; }
+    for (int i = 0; i < g->alsos; i++) { tare_free(g->also[i].copy); }
     tare_free(g->buffers);
     tare_free(g);
 }
 
+tare_status tare_guard_also(tare_guard *g, void *memory, size_t bytes) {
+    if (g->alsos == MOST_ALSO) { return tare_fail(TARE_EINVAL, "guard: %d things are kept, no more fit", g->alsos); }
+    void *copy = tare_malloc(bytes);
+    if (!copy) { return TARE_ENOMEM; }
+    memcpy(copy, memory, bytes);
+    g->also[g->alsos++] = (also){ memory, copy, bytes };
+    return TARE_OK;
+}
+
 void tare_guard_keep(tare_guard *g) {
+    for (int i = 0; i < g->alsos; i++) { memcpy(g->also[i].copy, g->also[i].memory, g->also[i].bytes); }
     if (g->buffers) { memcpy(g->buffers, tare_params_buffer_flat(g->ps), buffer_bytes(g->ps)); }
     if (g->tape) { g->tape_step = tare_tape_step(g->tape); }
     if (g->loader) { g->place = tare_loader_tell(g->loader); }
 }
 
 tare_status tare_guard_restore(tare_guard *g) {
+    for (int i = 0; i < g->alsos; i++) { memcpy(g->also[i].memory, g->also[i].copy, g->also[i].bytes); }
     if (g->buffers) { memcpy(tare_params_buffer_flat(g->ps), g->buffers, buffer_bytes(g->ps)); }
     tare_params_zero_grad(g->ps);
     if (g->tape) {
@@ -49,6 +70,16 @@ tare_status tare_guard_restore(tare_guard *g) {
         tare_tape_step_set(g->tape, g->tape_step);
     }
     return g->loader ? tare_loader_seek(g->loader, g->place) : TARE_OK;
+}
+
+tare_status tare_guard_explain(tare_guard *g, tare_status (*step)(void *user), void *user, char *why, size_t size) {
+    snprintf(why, size, "%s", tare_error());
+    tare_status s = tare_guard_restore(g);
+    if (g->tape) { tare_tape_check_finite(g->tape, true); }
+    if (s == TARE_OK && step(user) == TARE_ENONFINITE) { snprintf(why, size, "%s", tare_error()); }
+    if (g->tape) { tare_tape_check_finite(g->tape, false); }
+    if (s == TARE_OK) { s = tare_guard_restore(g); }
+    return s == TARE_OK ? tare_params_check_finite(g->ps) : s;
 }
 
 static tare_status check_tensor(const tare_tensor *w) {

@@ -1,9 +1,11 @@
 /* option_value.c - one option's value: from text, with errors that say what is allowed, and back to text. */
+#define _XOPEN_SOURCE 700 /* realpath */
 #include "options.h"
 #include "plugin.h"
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <tare/norms.h>
 
@@ -126,6 +128,21 @@ static tare_status set_names(tare__option_entry *e, int64_t count, const char *c
     return TARE_OK;
 }
 
+/* The same with absolute paths; what is not there keeps the name it was given, for the message that will follow. */
+static tare_status set_rooted(tare__option_entry *e, int64_t count, const char *const *name) {
+    char **full = tare_calloc((size_t)count + 1, sizeof *full); /* from the C library's own malloc, each */
+    const char **list = tare_calloc((size_t)count + 1, sizeof *list);
+    for (int64_t i = 0; full && list && i < count; i++) {
+        full[i] = realpath(name[i], NULL);
+        list[i] = full[i] ? full[i] : name[i];
+    }
+    tare_status s = full && list ? set_names(e, count, list) : TARE_ENOMEM;
+    for (int64_t i = 0; full && i < count; i++) { free(full[i]); }
+    tare_free(full);
+    tare_free(list);
+    return s;
+}
+
 /* Opens them all; what is remembered are absolute paths, so that a run can go on from any folder. */
 static tare_status set_plugins(tare__option_entry *e, int64_t count, const char *const *name) {
     char *full[TARE_MAX_PLUGINS] = { NULL };
@@ -145,7 +162,8 @@ static tare_status set_plugins(tare__option_entry *e, int64_t count, const char 
 }
 
 tare_status tare__option_set_files(tare__option_entry *e, int64_t count, const char *const *name) {
-    return (e->row->kind == TARE_OPTION_PLUGINS ? set_plugins : set_names)(e, count, name);
+    if (e->row->kind == TARE_OPTION_PLUGINS) { return set_plugins(e, count, name); }
+    return (e->row->flags & TARE_OPTION_ROOTED ? set_rooted : set_names)(e, count, name);
 }
 
 void tare__option_text(const tare__option_entry *e, tare__text *t) {

@@ -32,6 +32,21 @@ const tare_option tare_run_options[] = {
 };
 #undef AT
 
+tare_status tare_run_adopt(tare_options *o, const tare_run_opt *opt, const char *eval) {
+    if (opt->resume && eval) { return tare_fail(TARE_EINVAL, "--resume trains and --eval tests: choose one"); }
+    if (eval && (opt->out || opt->force || opt->dry_run)) {
+        return tare_fail(TARE_EINVAL, "--eval writes nothing: --out, --force, --dry-run do not go with it");
+    }
+    if (opt->resume && (opt->out || opt->force)) {
+        return tare_fail(TARE_EINVAL, "--resume goes on in the run's own folder: --out and --force do not go with it");
+    }
+    const char *folder = opt->resume ? opt->resume : eval;
+    if (!folder) { return TARE_OK; }
+    char path[4096];
+    snprintf(path, sizeof path, "%s/config.json", folder);
+    return tare_options_adopt(o, path, opt->resume ? TARE_OPTION_RESUME : TARE_OPTION_EVAL);
+}
+
 /* ---- learning ---------------------------------------------------------------------------------------------------- */
 
 #define AT(member) offsetof(tare_learn_opt, member)
@@ -42,6 +57,10 @@ const tare_option tare_learn_options[] = {
     { "lr", TARE_OPTION_REAL, AT(lr), NULL, "RATE",
       "the highest learning rate (default: the optimizer's own, 0.001; rmsprop 0.01)", .min = 0, .max = INFINITY },
     { "momentum", TARE_OPTION_REAL, AT(momentum), "0", "M", "of sgd and rmsprop", .min = 0, .max = 1 },
+    { "beta1", TARE_OPTION_REAL, AT(beta1), "0.9", "B", "decay of the mean gradient in adam and adamw", .min = 0,
+      .max = 1 },
+    { "beta2", TARE_OPTION_REAL, AT(beta2), "0.999", "B", "decay of the mean squared gradient in adam and adamw",
+      .min = 0, .max = 1 },
     { "schedule", TARE_OPTION_STRING, AT(schedule), "cosine", "SPEC",
       "how the rate goes down: constant, step, cosine, linear; with options as cosine:min=1e-5 or "
       "step:every=0.3,gamma=0.1",
@@ -55,6 +74,10 @@ const tare_option tare_learn_options[] = {
     { 0 },
 };
 #undef AT
+
+static bool has_betas(const char *optimizer) {
+    return strcmp(optimizer, "adam") == 0 || strcmp(optimizer, "adamw") == 0;
+}
 
 static bool has_momentum(const char *optimizer) {
     return strcmp(optimizer, "sgd") == 0 || strcmp(optimizer, "rmsprop") == 0;
@@ -81,6 +104,9 @@ tare_status tare_learn_resolve(tare_learn_opt *opt, bool lr_given) {
     if (!lr_given) { opt->lr = cls->lr; }
     if (opt->momentum > 0 && !has_momentum(opt->optimizer)) {
         return tare_fail(TARE_EINVAL, "--momentum: %s has none; sgd and rmsprop do", opt->optimizer);
+    }
+    if (!has_betas(opt->optimizer) && !(opt->beta1 == 0.9 && opt->beta2 == 0.999)) {
+        return tare_fail(TARE_EINVAL, "--beta1, --beta2: %s has none; adam and adamw do", opt->optimizer);
     }
     tare_schedule s = { 0 };
     tare_status status = tare_schedule_parse(&s, opt->schedule);
@@ -110,6 +136,12 @@ tare_optim *tare_learn_optim(const tare_learn_opt *opt, tare_params *ps) {
     if (strcmp(opt->optimizer, "rmsprop") == 0) {
         return tare_rmsprop_new(
             ps, (tare_rmsprop_opt){ .lr = lr, .momentum = opt->momentum, .weight_decay = opt->weight_decay });
+    }
+    if (has_betas(opt->optimizer)) {
+        tare_adam_opt adam = {
+            .lr = lr, .beta1 = meant(opt->beta1), .beta2 = meant(opt->beta2), .weight_decay = opt->weight_decay
+        };
+        return strcmp(opt->optimizer, "adam") == 0 ? tare_adam_new(ps, adam) : tare_adamw_new(ps, adam);
     }
     const tare_optim_class *cls = tare_optim_class_find(opt->optimizer);
     if (!cls) {
