@@ -22,6 +22,7 @@ static int make_strangers(void **state) {
              work);
     write_script("tare-stranger", script, 0755);
     write_script("tare-polite", "#!/bin/sh\n# tare-describe: says good day\nexit 0\n", 0755);
+    write_script("tare-shy", "#!/bin/sh\n# tare-describe: -part of polite\nexit 0\n", 0755);
     write_script("tare-notes", "no program\n", 0644);
     snprintf(path, sizeof path, "%s:%s", work, getenv("PATH"));
     return setenv("PATH", path, 1);
@@ -48,6 +49,8 @@ static void test_list(void **state) {
         assert_contains(strangers, "polite       says good day");
         assert_contains(strangers, "stranger ");
         assert_null(strstr(o->out, "notes")); /* cannot be executed */
+        assert_null(strstr(o->out, "shy"));   /* asks not to be listed */
+        assert_null(strstr(o->out, "gradcheck-f32"));
     }
     assert_false(exists(test_path(work, "was-run"))); /* listing runs nobody's program */
 }

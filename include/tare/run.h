@@ -60,7 +60,7 @@ typedef struct tare_option {
 typedef struct tare_options tare_options;
 
 /* In front of the text for tare_options_new: `tare` finds it in the program's file and lists it, without running it. A
- * script says the same in a comment:  # tare-describe: one line */
+ * script says the same in a comment:  # tare-describe: one line. A "-" in front of the line keeps it off the list. */
 #define TARE_DESCRIBE "tare-describe: "
 
 /* tare_options_new - a parser for the program `name` ("mnist"); `about` is its one-line description. NULL: TARE_ENOMEM. */

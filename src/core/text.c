@@ -133,7 +133,7 @@ const char *tare__number_text(double value, tare__number_buf *buffer) {
 }
 
 void tare__text_number(tare__text *t, double value) {
-    tare__number_buf buffer;
+    tare__number_buf buffer = { 0 };
     tare__text_add(t, tare__number_text(value, &buffer));
 }
 

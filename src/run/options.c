@@ -11,6 +11,7 @@ tare_options *tare_options_new(const char *name, const char *about) {
     size_t prefix = strlen(TARE_DESCRIBE);
     o->name = name;
     o->about = strncmp(about, TARE_DESCRIBE, prefix) == 0 ? about + prefix : about;
+    if (o->about[0] == '-') { o->about++; } /* keeps it off the list of programs */
     return o;
 }
 

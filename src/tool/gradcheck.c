@@ -242,7 +242,7 @@ int main(int argc, char **argv) {
 #ifdef TARE_F64
     static const char about[] = TARE_DESCRIBE "check ops' gradients against central differences";
 #else
-    static const char about[] = TARE_DESCRIBE "the same in float; `tare gradcheck` calls it where a plugin is";
+    static const char about[] = TARE_DESCRIBE "-the same in float; `tare gradcheck` calls it where a plugin is";
 #endif
     tare_options *args = tare_options_new("gradcheck", about);
     tare_status s = args ? tare_options_add(args, table, &o) : TARE_ENOMEM;

@@ -106,6 +106,7 @@ static void add_program(launcher *l, int place, const char *file) {
     snprintf(p->name, sizeof p->name, "%s", name);
     read_about(path, p->about);
     p->on_path = place >= l->own;
+    if (p->about[0] == '-') { l->programs--; } /* it does not want to be listed */
 }
 
 static int by_name(const void *a, const void *b) {
