@@ -111,7 +111,8 @@ TARE_API tare_layer *tare_layer_conv_transpose2d(tare_params *ps, const char *na
 TARE_API tare_layer *tare_layer_max_pool2d(tare_params *ps, const char *name, tare_pool2d_opt opt);
 TARE_API tare_layer *tare_layer_avg_pool2d(tare_params *ps, const char *name, tare_pool2d_opt opt);
 TARE_API tare_layer *tare_layer_global_avg_pool2d(tare_params *ps, const char *name); /* [N,C,H,W] -> [N,C,1,1] */
-TARE_API tare_layer *tare_layer_flatten(tare_params *ps, const char *name);           /* [N,...] -> [N,*] */
+TARE_API tare_layer *tare_layer_upsample2d(tare_params *ps, const char *name, tare_upsample2d_opt opt);
+TARE_API tare_layer *tare_layer_flatten(tare_params *ps, const char *name); /* [N,...] -> [N,*] */
 TARE_API tare_layer *tare_layer_dropout(tare_params *ps, const char *name, double p);
 TARE_API tare_layer *tare_layer_identity(tare_params *ps, const char *name);
 TARE_API tare_layer *tare_layer_relu(tare_params *ps, const char *name);

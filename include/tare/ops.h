@@ -78,6 +78,21 @@ TARE_API tare_tensor *tare_avg_pool2d(tare_tape *t, tare_tensor *x, tare_pool2d_
 /* mean over H and W: returns [N, C, 1, 1] */
 TARE_API tare_tensor *tare_global_avg_pool2d(tare_tape *t, tare_tensor *x);
 
+/* tare_upsample2d - another size for images: [N,C,H,W] -> [N,C,H',W'], as torch.nn.Upsample
+ *   nearest   y_i = x at floor(i H / H')        (whole numbers; PyTorch multiplies floats)
+ *   bilinear  the mean of the two nearest rows and columns, weighed by distance from (i + 0.5) H / H' - 0.5, at least 0;
+ *             with align_corners from i (H - 1) / (H' - 1), so that corners stay corners
+ *   errors  TARE_ESHAPE: rank, an empty plane, a plane of 2^31 cells;  TARE_EINVAL: an option negative, a scale and a size both
+ *           given, align_corners with nearest */
+typedef enum tare_upsample_mode { TARE_UPSAMPLE_NEAREST, TARE_UPSAMPLE_BILINEAR } tare_upsample_mode;
+typedef struct tare_upsample2d_opt {
+    tare_upsample_mode mode;
+    int scale, scale_w;    /* 2; 0: as scale */
+    int64_t height, width; /* H' and W' instead of a scale; 0: by the scale */
+    bool align_corners;
+} tare_upsample2d_opt;
+TARE_API tare_tensor *tare_upsample2d(tare_tape *t, tare_tensor *x, tare_upsample2d_opt opt);
+
 /* ---- activations ------------------------------------------------------------------------------------------------- */
 
 TARE_API tare_tensor *tare_relu(tare_tape *t, tare_tensor *x);                     /* max(x, 0); gradient at 0 is 0 */

@@ -20,6 +20,7 @@
 #define TARE_PRAGMA(...)   _Pragma(#__VA_ARGS__)
 
 struct tare__pool;          /* pool.h */
+struct tare__upsample;      /* upsample.h */
 struct tare__cross_entropy; /* loss.h */
 struct tare__glu;           /* glu.h */
 struct tare__sgd;           /* optim.h */
