@@ -13,12 +13,31 @@ function(tare_compile_options target)
   target_compile_options(${target} PRIVATE -fopenmp-simd)
 endfunction()
 
+# The report's page as C arrays (src/report/page_files.h), made once for both precisions.
+set(TARE_PAGE_FOLDER ${PROJECT_SOURCE_DIR}/src/report)
+set(TARE_PAGE_html page.html)
+set(TARE_PAGE_css page.css)
+set(TARE_PAGE_js base.js chart.js lines.js heatmap.js sections.js main.js)
+set(TARE_PAGE_SOURCES "")
+foreach(kind html css js)
+  list(TRANSFORM TARE_PAGE_${kind} PREPEND ${TARE_PAGE_FOLDER}/)
+  list(JOIN TARE_PAGE_${kind} "," files)
+  set(made ${PROJECT_BINARY_DIR}/page_${kind}.c)
+  add_custom_command(OUTPUT ${made}
+                     COMMAND ${CMAKE_COMMAND} -DNAME=tare__page_${kind} -DOUT=${made} "-DFILES=${files}"
+                             -P ${PROJECT_SOURCE_DIR}/cmake/embed.cmake
+                     DEPENDS ${TARE_PAGE_${kind}} ${PROJECT_SOURCE_DIR}/cmake/embed.cmake VERBATIM)
+  list(APPEND TARE_PAGE_SOURCES ${made})
+endforeach()
+add_custom_target(tare_page DEPENDS ${TARE_PAGE_SOURCES})
+
 function(tare_add_library name)
   cmake_parse_arguments(ARG "DOUBLE" "" "" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS
        ${PROJECT_SOURCE_DIR}/src/core/*.c ${PROJECT_SOURCE_DIR}/src/autograd/*.c ${PROJECT_SOURCE_DIR}/src/ops/*.c
        ${PROJECT_SOURCE_DIR}/src/layers/*.c ${PROJECT_SOURCE_DIR}/src/optim/*.c ${PROJECT_SOURCE_DIR}/src/data/*.c
-       ${PROJECT_SOURCE_DIR}/src/io/*.c ${PROJECT_SOURCE_DIR}/src/run/*.c)
+       ${PROJECT_SOURCE_DIR}/src/io/*.c ${PROJECT_SOURCE_DIR}/src/run/*.c
+       ${PROJECT_SOURCE_DIR}/src/report/*.c)
   file(GLOB kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/kernels/*.c)
 
   set(levels baseline)
@@ -41,7 +60,8 @@ function(tare_add_library name)
     list(APPEND objects $<TARGET_OBJECTS:${object}>)
   endforeach()
 
-  add_library(${name}_objects OBJECT ${sources})
+  add_library(${name}_objects OBJECT ${sources} ${TARE_PAGE_SOURCES})
+  add_dependencies(${name}_objects tare_page)
   target_include_directories(${name}_objects PRIVATE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
   target_include_directories(${name}_objects SYSTEM PRIVATE ${TARE_OPENBLAS_INCLUDE} ${TARE_STB_INCLUDE})
   target_compile_definitions(${name}_objects PRIVATE _POSIX_C_SOURCE=200809L $<$<BOOL:${ARG_DOUBLE}>:TARE_F64>)

@@ -1,4 +1,4 @@
-# Which room may include what: core <- autograd <- ops <- layers <- run <- examples and tool; optim, data, io <- run.
+# Which room may include what: core <- autograd <- ops <- layers <- run <- report <- examples and tool; optim, data, io <- run.
 # Layers and examples see only <tare/...>, so an out-of-tree layer can do whatever an in-tree one can.
 # Run with cmake -DROOT=... -P; fails naming each line that breaks the rule.
 cmake_minimum_required(VERSION 3.22)
@@ -13,6 +13,7 @@ set(optim core kernels)
 set(data core)
 set(io core)
 set(run core io data)
+set(report core io run)
 set(tool NONE)
 
 # The public headers each of the lower rooms may include; rooms not named may include all.
@@ -45,7 +46,7 @@ function(check_file room file allowed public)
 endfunction()
 
 set(seen 0)
-foreach(room core kernels autograd ops layers optim data io run tool)
+foreach(room core kernels autograd ops layers optim data io run report tool)
   file(GLOB files ${ROOT}/src/${room}/*.[ch])
   foreach(file IN LISTS files)
     check_file(${room} ${file} "${${room}}" "${public_${room}}")

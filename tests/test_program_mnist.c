@@ -122,6 +122,39 @@ static void test_learns(void **state) {
     }
 }
 
+/* What the report reads beside the curves. */
+static void test_leaves_what_reports_show(void **state) {
+    (void)state;
+    const char *folder = place("shown");
+    char text[65536];
+    assert_code(0, run("tare-mnist " SMALL "--arch mlp --limit 100 --epochs 2 --out %s", work, folder));
+    read_text(test_path(folder, "summary.txt"), text, sizeof text);
+    assert_contains(text, "linear 144");
+    read_text(test_path(folder, "confusion.json"), text, sizeof text);
+    assert_contains(text, "\"counts\"");
+    double said = 0; /* all numbers of the table add up to the test set */
+    for (const char *s = strstr(text, "\"counts\""); *s && strncmp(s, "]]", 2) != 0; s++) {
+        if (strchr("[, ", s[-1]) && *s >= '0' && *s <= '9') { said += strtod(s, NULL); }
+    }
+    assert_near(said, TEST, 0);
+    assert_near(metric(folder, "train", "step"), 10, 0);
+    assert_true(metric(folder, "train", "loss") > 0 && metric(folder, "train", "grad_norm") > 0);
+    assert_true(metric(folder, "epoch", "seconds") == metric(folder, "end", "seconds")); /* both from the start */
+    const outcome *o = run("tare-report %s/", folder);
+    assert_code(0, o);
+    assert_contains(o->out, "shown/report.html\n");
+    assert_true(exists(test_path(folder, "report.html")));
+    assert_code(0, run("tare-mnist " SMALL "--arch mlp --limit 100 --epochs 1 --force --out %s", work, folder));
+    assert_false(exists(test_path(folder, "report.html"))); /* of the run that was cleared */
+    assert_code(2, run("tare-report"));
+    o = run("tare-report %s %s --out x.html", folder, folder);
+    assert_code(2, o);
+    assert_contains(o->err, "--out");
+    o = run("tare-report %s", work);
+    assert_code(1, o);
+    assert_contains(o->err, "no run");
+}
+
 static void test_resnet(void **state) {
     (void)state;
     const outcome *o =
@@ -501,6 +534,7 @@ int main(void) {
     if (access(TARE_TEST_BIN "/tare-mnist", X_OK) != 0) { return 77; }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_learns),
+        cmocka_unit_test(test_leaves_what_reports_show),
         cmocka_unit_test(test_resnet),
         cmocka_unit_test(test_accumulate),
         cmocka_unit_test(test_resume),

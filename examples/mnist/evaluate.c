@@ -27,7 +27,8 @@ int64_t count_correct(const tare_tensor *logits, const int32_t *labels, score *p
 /* ---- over a data set --------------------------------------------------------------------------------------------- */
 
 /* One pass of the loader, over its batches of `least` samples or more. */
-static tare_status pass(tare_layer *model, tare_tape *tape, tare_loader *loader, int64_t least, score *out) {
+static tare_status pass(tare_layer *model, tare_tape *tape, tare_loader *loader, int64_t least,
+                        tare_confusion *confusion, score *out) {
     *out = (score){ 0 };
     int64_t correct = 0, seen = 0;
     tare_batch b;
@@ -40,6 +41,7 @@ static tare_status pass(tare_layer *model, tare_tape *tape, tare_loader *loader,
         if (!loss) { return tare_fail(tare_tape_status(tape), "%s", tare_tape_error(tape)); }
         out->loss += tare_item(loss) * (double)b.n;
         correct += count_correct(logits, b.labels, out);
+        if (confusion) { tare_confusion_add(confusion, logits->data, b.labels, b.n, seen); }
         seen += b.n;
     }
     out->loss /= (double)seen;
@@ -47,9 +49,10 @@ static tare_status pass(tare_layer *model, tare_tape *tape, tare_loader *loader,
     return tare_loader_status(loader);
 }
 
-/* Mean loss and accuracy over one pass of the loader, on a tape in evaluation mode. */
-tare_status evaluate(tare_layer *model, tare_tape *tape, tare_loader *loader, score *out) {
-    return pass(model, tape, loader, 1, out);
+/* Mean loss and accuracy over one pass of the loader, on a tape in evaluation mode; `confusion` (NULL: none) is filled. */
+tare_status evaluate(tare_layer *model, tare_tape *tape, tare_loader *loader, tare_confusion *confusion, score *out) {
+    if (confusion) { tare_confusion_reset(confusion); }
+    return pass(model, tape, loader, 1, confusion, out);
 }
 
 /* Accuracy where batch norm takes the statistics of each test batch; NaN without batch norm, or where a batch is too short to
@@ -58,7 +61,7 @@ tare_status evaluate_by_batch(tare_layer *model, tare_tape *tape, tare_loader *l
     score by_batch;
     *accuracy = (double)NAN;
     if (tare_batch_statistics(model, true) == 0) { return TARE_OK; }
-    tare_status s = pass(model, tape, loader, 2, &by_batch);
+    tare_status s = pass(model, tape, loader, 2, NULL, &by_batch);
     tare_batch_statistics(model, false);
     if (s == TARE_OK) { *accuracy = by_batch.accuracy; }
     return s == TARE_ESHAPE ? TARE_OK : s;
@@ -186,7 +189,7 @@ int evaluate_run(const options *o) {
     double by_batch;
     tare_status s = finished_load(&f, o);
     if (s == TARE_OK) { s = open_test_data(o, &f.in, &test, &loader); }
-    if (s == TARE_OK) { s = evaluate(f.model, f.tape, loader, &result); }
+    if (s == TARE_OK) { s = evaluate(f.model, f.tape, loader, NULL, &result); }
     if (s == TARE_OK) { s = evaluate_by_batch(f.model, f.tape, loader, &by_batch); }
     if (s == TARE_OK) { print_score(o, &f.in, &result, by_batch); }
     tare_loader_free(loader);

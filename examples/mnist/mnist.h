@@ -49,7 +49,7 @@ typedef struct score {
     int64_t correct[SCORE_CLASSES], count[SCORE_CLASSES]; /* of each class, the first so many */
 } score;
 int64_t count_correct(const tare_tensor *logits, const int32_t *labels, score *per_class);
-tare_status evaluate(tare_layer *model, tare_tape *tape, tare_loader *loader, score *out);
+tare_status evaluate(tare_layer *model, tare_tape *tape, tare_loader *loader, tare_confusion *confusion, score *out);
 tare_status evaluate_by_batch(tare_layer *model, tare_tape *tape, tare_loader *loader, double *accuracy);
 void compare_text(double running, double by_batch, char *text, size_t size);
 #define COMPARE_FIELDS(running, by_batch)                                                                              \

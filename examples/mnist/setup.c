@@ -126,6 +126,7 @@ static tare_status open_run(trainer *t, const tare_options *args) {
     if (t->o->run.json) { tare_run_echo(t->run, stdout); }
     if (t->o->run.resume) { return resume(t); }
     s = input_spec_file(&t->in, tare_run_path(t->run, "input.safetensors"), true);
+    if (s == TARE_OK) { s = tare_run_write(t->run, "summary.txt", t->summary); }
     if (s == TARE_OK) { s = trainer_save(t, "last.safetensors"); }
     if (s != TARE_OK) { return s; }
     return tare_run_log(t->run, "start",
@@ -139,14 +140,12 @@ static tare_status print_start(trainer *t) {
     const options *o = t->o;
     tare_machine m;
     tare_machine_get(&m);
-    char *table = NULL;
-    tare_status s = tare_summary(t->model, image_shape(o, &t->in), &table);
+    tare_status s = tare_summary(t->model, image_shape(o, &t->in), &t->summary);
     if (s != TARE_OK) { return s; }
     tare_progress_print(t->progress, "%s", t->train->about);
     tare_progress_print(t->progress, "%d of %d cores, %s kernels, seed %lld\n", m.threads, m.cores, m.isa,
                         (long long)o->run.seed);
-    tare_progress_print(t->progress, "%s", table);
-    tare_free(table);
+    tare_progress_print(t->progress, "%s", t->summary);
     int64_t norm_batch = tare_norm_batch(o->norm, o->batch), update = o->batch * o->accumulate;
     if (o->accumulate > 1 || (tare_norm_uses_batch(o->norm) && norm_batch != o->batch)) {
         tare_progress_print(t->progress, "effective batch %lld, norm batch %lld", (long long)update,
@@ -198,7 +197,8 @@ int trainer_begin(trainer *t, const tare_options *args) {
     if (s == TARE_OK && o->run.dry_run) { return print_dry_run(t, args) == TARE_OK ? 0 : fail(1); }
     t->guard = tare_guard_new(t->ps, t->tape, t->loader);
     t->stats = tare_norm_stats_new(t->ps, t->tape);
-    if (s == TARE_OK) { s = t->guard && t->stats ? bind_state(t) : TARE_ENOMEM; }
+    t->confusion = tare_confusion_new(t->in.classes);
+    if (s == TARE_OK) { s = t->guard && t->stats && t->confusion ? bind_state(t) : TARE_ENOMEM; }
     if (s == TARE_OK) { s = open_run(t, args); }
     return s == TARE_OK ? -1 : fail(s == TARE_EEXIST || s == TARE_EINVAL ? EXIT_USAGE : 1);
 }
@@ -209,6 +209,7 @@ void trainer_end(trainer *t) {
     tare_checkpoint_free(t->state);
     tare_guard_free(t->guard);
     tare_norm_stats_free(t->stats);
+    tare_confusion_free(t->confusion);
     tare_tape_free(t->tape);
     tare_tape_free(t->test_tape);
     tare_optim_free(t->optim);
@@ -218,4 +219,5 @@ void trainer_end(trainer *t) {
     tare_dataset_free(t->train);
     tare_dataset_free(t->test);
     tare_free(t->in.class_names);
+    tare_free(t->summary);
 }

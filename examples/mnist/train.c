@@ -34,7 +34,7 @@ static tare_status train_step(trainer *t) {
     if (s == TARE_OK) { s = tare_norm_stats_log(t->stats, t->run, t->step); }
     /* Without --clip nothing is clipped, but a gradient of NaN or Inf is still found before it reaches the weights. */
     double limit = t->o->learn.clip > 0 ? t->o->learn.clip : INFINITY;
-    if (s == TARE_OK) { s = tare_optim_step_clipped(t->optim, limit, NULL); }
+    if (s == TARE_OK) { s = tare_optim_step_clipped(t->optim, limit, &t->grad_norm); }
     if (s == TARE_OK) { t->step++; }
     return s;
 }
@@ -64,6 +64,17 @@ static tare_status explain_nonfinite(trainer *t, epoch_sums before) {
 
 /* ---- an epoch ---------------------------------------------------------------------------------------------------- */
 
+/* Some 200 times in a run, at the same steps whether it was resumed or not: how the step went that was just made. */
+static tare_status log_step(trainer *t, epoch_sums before) {
+    int64_t every = (t->schedule.steps + 199) / 200;
+    if (t->step % every != 0) { return TARE_OK; }
+    double loss = (t->sums.loss - before.loss) / (double)(t->sums.seen - before.seen);
+    return tare_run_log(t->run, "train",
+                        TARE_FIELDS(TARE_NUMBER("step", t->step), TARE_NUMBER("loss", loss),
+                                    TARE_NUMBER("lr", tare_optim_lr(t->optim)), TARE_NUMBER("grad_norm", t->grad_norm),
+                                    TARE_NUMBER("seconds", t->total_seconds + t->sums.seconds)));
+}
+
 /* Until the epoch's images are used up, or somebody asks to stop. */
 static tare_status train_images(trainer *t) {
     char title[32];
@@ -79,6 +90,8 @@ static tare_status train_images(trainer *t) {
         if (s == TARE_ENONFINITE) { return explain_nonfinite(t, before); }
         if (s != TARE_OK) { return s; }
         t->sums.seconds = seconds + tare_clock() - start;
+        s = log_step(t, before);
+        if (s != TARE_OK) { return s; }
         tare_progress_step(t->progress, t->sums.seen - before.seen, "loss %.4f  accuracy %.2f%%",
                            t->sums.loss / (double)t->sums.seen, 100.0 * (double)t->sums.correct / (double)t->sums.seen);
     }
@@ -88,12 +101,13 @@ static tare_status train_images(trainer *t) {
 /* Test, log, print a row of the table, save. */
 static tare_status finish_epoch(trainer *t) {
     score test;
-    tare_status s = evaluate(t->model, t->test_tape, t->test_loader, &test);
+    tare_status s = evaluate(t->model, t->test_tape, t->test_loader, t->confusion, &test);
     if (s != TARE_OK) { return s; }
     double n = (double)t->sums.seen, loss = t->sums.loss / n, accuracy = (double)t->sums.correct / n;
     double rate = n / fmax(t->sums.seconds, 1e-9);
     bool best = test.accuracy > t->best;
     t->epoch++;
+    t->total_seconds += t->sums.seconds;
     t->test_accuracy = test.accuracy;
     if (best) { t->best = test.accuracy; }
     s = tare_run_log(t->run, "epoch",
@@ -101,11 +115,10 @@ static tare_status finish_epoch(trainer *t) {
                                  TARE_NUMBER("lr", tare_optim_lr(t->optim)), TARE_NUMBER("loss", loss),
                                  TARE_NUMBER("accuracy", accuracy), TARE_NUMBER("test_loss", test.loss),
                                  TARE_NUMBER("test_accuracy", test.accuracy), TARE_NUMBER("best", t->best),
-                                 TARE_NUMBER("seconds", t->sums.seconds), TARE_NUMBER("images_per_second", rate)));
+                                 TARE_NUMBER("seconds", t->total_seconds), TARE_NUMBER("images_per_second", rate)));
     tare_progress_print(t->progress, "%5lld/%-5lld %8.4f %9.2f%% %11.4f %9.2f%%%s %9.0f %8.1f", (long long)t->epoch,
                         (long long)t->o->epochs, loss, 100 * accuracy, test.loss, 100 * test.accuracy, best ? "*" : " ",
                         rate, t->sums.seconds);
-    t->total_seconds += t->sums.seconds;
     t->sums = (epoch_sums){ 0 };
     if (s == TARE_OK) { s = trainer_save(t, "last.safetensors"); }
     if (s == TARE_OK && best) { s = trainer_save(t, "best.safetensors"); }
@@ -154,6 +167,7 @@ static tare_status compare_statistics(trainer *t) {
 static int finish(trainer *t) {
     const char *folder = tare_run_folder(t->run);
     tare_status s = compare_statistics(t);
+    if (s == TARE_OK) { s = tare_confusion_write(t->confusion, t->run, t->test); }
     if (s != TARE_OK) { return fail(1); }
     s = tare_run_log(t->run, "end",
                      TARE_FIELDS(TARE_NUMBER("epoch", t->epoch), TARE_NUMBER("step", t->step),

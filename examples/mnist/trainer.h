@@ -22,12 +22,14 @@ typedef struct trainer {
     tare_tape *tape, *test_tape;
     tare_guard *guard;
     tare_norm_stats *stats;
+    tare_confusion *confusion; /* of the last evaluation */
+    char *summary;
     tare_progress *progress;
     tare_run *run;
     tare_checkpoint *state; /* what is saved: weights, optimizer, tape's stream, and all that follows */
     int64_t epoch, step;    /* epochs completed, updates made */
     epoch_sums sums;
-    double test_accuracy, best, total_seconds;
+    double test_accuracy, best, total_seconds, grad_norm;
     tare_loader_state place;
 } trainer;
 

@@ -145,7 +145,7 @@ TARE_API int64_t tare_peak_memory(void);
 /* ---- a run is a folder ------------------------------------------------------------------------------------------- */
 
 /* config.json (every option, resolved; machine, versions, the command that repeats it), metrics.jsonl (one JSON object per
- * event, appended), last.safetensors and best.safetensors. */
+ * event, appended), last.safetensors and best.safetensors; for the report summary.txt, and confusion.json of classifiers. */
 typedef struct tare_run tare_run;
 
 /* tare_run_open - make the folder and write config.json, or open it again to resume. A resumed run's config.json is written
@@ -158,6 +158,10 @@ TARE_API void tare_run_close(tare_run *run);
 TARE_API const char *tare_run_folder(const tare_run *run);
 /* tare_run_path - a file in the folder; the text belongs to run and stays until it has been asked for four more. */
 TARE_API const char *tare_run_path(tare_run *run, const char *file);
+/* tare_run_write - a text file of the folder, replaced whole or not at all. The report shows summary.txt, which should be what
+ * tare_summary says of the model.
+ *   errors  TARE_EIO;  TARE_ENOMEM */
+TARE_API tare_status tare_run_write(tare_run *run, const char *file, const char *text);
 /* tare_run_echo - write each event to `stream` too (--json); NULL: no more. */
 TARE_API void tare_run_echo(tare_run *run, FILE *stream);
 
@@ -185,6 +189,22 @@ TARE_API tare_status tare_run_log(tare_run *run, const char *event, const tare_f
     { name, 0, text, NULL, 0 }
 #define TARE_LIST(name, list, count)                                                                                   \
     { name, 0, NULL, list, count }
+
+/* tare_confusion - which class a classifier took for which, and the 16 mistakes that it was surest of; for confusion.json. */
+typedef struct tare_confusion tare_confusion;
+TARE_API tare_confusion *tare_confusion_new(int64_t classes); /* NULL: TARE_ENOMEM */
+TARE_API void tare_confusion_free(tare_confusion *c);
+TARE_API void tare_confusion_reset(tare_confusion *c);
+/* tare_confusion_add - n rows of logits [n, classes] and their labels; row 0 is sample `first` of the data set. Labels that are
+ * no class are passed over. */
+TARE_API void tare_confusion_add(tare_confusion *c, const tare_real *logits, const int32_t *labels, int64_t n,
+                                 int64_t first);
+/* tare_confusion_write - into the run's confusion.json, with the mistakes' pictures, at most 64 pixels a side:
+ *     {"classes":["shirt",..],"counts":[[true class 0 said to be 0, 1, ..],..],"channels":1,"height":28,"width":28,
+ *      "mistakes":[{"index":12,"label":3,"said":5,"probability":0.99,"pixels":"00ff.."},..]}
+ * `ds` has the names of the classes and the samples. Nothing is written where nothing was added, or of more than 128 classes.
+ *   errors  TARE_EIO;  TARE_ENOMEM */
+TARE_API tare_status tare_confusion_write(const tare_confusion *c, tare_run *run, const tare_dataset *ds);
 
 /* ---- progress ---------------------------------------------------------------------------------------------------- */
 

@@ -15,6 +15,7 @@
 #include <tare/data.h>
 #include <tare/io.h>
 #include <tare/run.h>
+#include <tare/report.h>
 #include <tare/plugin.h>
 #include <tare/testing.h>
 

@@ -68,7 +68,8 @@ static int look_into(const char *folder) {
 
 /* Takes away what a run consists of, and nothing else. metrics.jsonl is emptied: it holds the lock. */
 static tare_status clear(const char *folder, int metrics) {
-    static const char *const files[] = { "config.json", "last.safetensors", "best.safetensors", "report.html" };
+    static const char *const files[] = { "config.json", "last.safetensors", "best.safetensors",
+                                         "report.html", "summary.txt",      "confusion.json" };
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         char *path = join(folder, files[i]);
         if (!path) { return TARE_ENOMEM; }
@@ -251,6 +252,13 @@ const char *tare_run_path(tare_run *run, const char *file) {
     tare_free(*slot);
     *slot = join(run->folder, file);
     return *slot ? *slot : "";
+}
+
+tare_status tare_run_write(tare_run *run, const char *file, const char *text) {
+    char *path = join(run->folder, file);
+    tare_status s = path ? write_whole(path, text) : TARE_ENOMEM;
+    tare_free(path);
+    return s;
 }
 
 /* ---- metrics.jsonl ----------------------------------------------------------------------------------------------- */
