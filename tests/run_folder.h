@@ -1,0 +1,58 @@
+/* run_folder.h - what a program's run has left in its folder: events, weights. */
+#ifndef TARE_RUN_FOLDER_H
+#define TARE_RUN_FOLDER_H
+
+#include "program_support.h"
+
+#include <tare/io.h>
+
+#include <math.h>
+
+/* A place below the tests' folder; the text stays. */
+static inline const char *place(const char *name) {
+    static char kept[64][4096];
+    static int next;
+    char *path = kept[next++ % 64];
+    snprintf(path, sizeof kept[0], "%s/%s", work, name);
+    return path;
+}
+
+/* The number behind "name": in the last event of this kind, or NaN. */
+static inline double metric(const char *folder, const char *event, const char *name) {
+    char text[65536], key[64];
+    read_text(test_path(folder, "metrics.jsonl"), text, sizeof text);
+    snprintf(key, sizeof key, "{\"event\":\"%s\"", event);
+    const char *line = NULL;
+    for (const char *s = text; (s = strstr(s, key)); s++) { line = s; }
+    if (!line) { return NAN; }
+    snprintf(key, sizeof key, "\"%s\":", name);
+    const char *s = strstr(line, key);
+    return s && s < line + strcspn(line, "\n") ? strtod(s + strlen(key), NULL) : NAN;
+}
+
+static inline void assert_same_model(const char *a, const char *b) {
+    tare_reader *x = NULL, *y = NULL;
+    assert_ok(tare_reader_open(test_path(a, "last.safetensors"), &x));
+    assert_ok(tare_reader_open(test_path(b, "last.safetensors"), &y));
+    assert_int_equal(tare_reader_count(x), tare_reader_count(y));
+    assert_true(tare_reader_count(x) > 10); /* weights, statistics and moments */
+    for (int64_t i = 0; i < tare_reader_count(x); i++) {
+        const tare_entry *e = tare_reader_at(x, i), *f = tare_reader_find(y, e->name);
+        assert_non_null(f);
+        assert_true(tare_shape_equal(e->shape, f->shape));
+        if (memcmp(e->data, f->data, (size_t)e->numel * sizeof(tare_real)) != 0) { fail_msg("%s differs", e->name); }
+    }
+    tare_reader_free(x);
+    tare_reader_free(y);
+}
+
+/* How often these words stand in the run's log. */
+static inline int64_t count_of(const char *folder, const char *words) {
+    char text[65536];
+    int64_t n = 0;
+    read_text(test_path(folder, "metrics.jsonl"), text, sizeof text);
+    for (const char *s = text; (s = strstr(s, words)); s++) { n++; }
+    return n;
+}
+
+#endif
