@@ -36,10 +36,8 @@ static matrix matrix_of(const tare_layer *layer) {
     return m;
 }
 
-/* Where row r, column c lies. */
-static int64_t at(const matrix *m, int64_t r, int64_t c) {
-    return (c / m->inner * m->rows + r) * m->inner + c % m->inner;
-}
+/* The part of row r that covers columns c .. c + inner - 1 lies together. */
+static int64_t at(const matrix *m, int64_t r, int64_t c) { return (c / m->inner * m->rows + r) * m->inner; }
 
 static void normalise(tare_tensor *x, double eps) {
     double sum = 0;
@@ -52,12 +50,20 @@ static void normalise(tare_tensor *x, double eps) {
 static void iterate(const matrix *m, tare_tensor *u, tare_tensor *v, double eps) {
     for (int64_t c = 0; c < m->cols; c++) { v->data[c] = 0; }
     for (int64_t r = 0; r < m->rows; r++) {
-        for (int64_t c = 0; c < m->cols; c++) { v->data[c] += m->data[at(m, r, c)] * u->data[r]; }
+        for (int64_t c = 0; c < m->cols; c += m->inner) {
+            const tare_real *w = m->data + at(m, r, c), scale = u->data[r];
+            tare_real *to = v->data + c;
+            for (int64_t i = 0; i < m->inner; i++) { to[i] += w[i] * scale; }
+        }
     }
     normalise(v, eps);
     for (int64_t r = 0; r < m->rows; r++) {
         double sum = 0;
-        for (int64_t c = 0; c < m->cols; c++) { sum += (double)m->data[at(m, r, c)] * (double)v->data[c]; }
+        for (int64_t c = 0; c < m->cols; c += m->inner) {
+            const tare_real *w = m->data + at(m, r, c), *from = v->data + c;
+#pragma omp simd reduction(+ : sum)
+            for (int64_t i = 0; i < m->inner; i++) { sum += (double)w[i] * (double)from[i]; }
+        }
         u->data[r] = (tare_real)sum;
     }
     normalise(u, eps);
@@ -113,7 +119,10 @@ static tare_tensor *sigma_conv(const spectral_norm *sn, tare_tape *tape, tare_te
 static tare_tensor *sigma_matrix(const spectral_norm *sn, const matrix *m, tare_tape *tape, tare_tensor *weight) {
     tare_tensor *uv = tare_input(tape, weight->shape, NULL);
     for (int64_t r = 0; uv && r < m->rows; r++) {
-        for (int64_t c = 0; c < m->cols; c++) { uv->data[at(m, r, c)] = sn->u->data[r] * sn->v->data[c]; }
+        for (int64_t c = 0; c < m->cols; c += m->inner) {
+            tare_real *to = uv->data + at(m, r, c), scale = sn->u->data[r];
+            for (int64_t i = 0; i < m->inner; i++) { to[i] = scale * sn->v->data[c + i]; }
+        }
     }
     return tare_sum(tape, tare_mul(tape, weight, uv), 0, false);
 }
