@@ -14,7 +14,8 @@ set(data core)
 set(io core)
 set(run core io data)
 set(report core io run)
-set(tool NONE)
+set(compare core run)
+set(tool compare)
 
 # The public headers each of the lower rooms may include; rooms not named may include all.
 set(public_core core linalg params tape plugin)
@@ -46,7 +47,7 @@ function(check_file room file allowed public)
 endfunction()
 
 set(seen 0)
-foreach(room core kernels autograd ops layers optim data io run report tool)
+foreach(room core kernels autograd ops layers optim data io run report compare tool)
   file(GLOB files ${ROOT}/src/${room}/*.[ch])
   foreach(file IN LISTS files)
     check_file(${room} ${file} "${${room}}" "${public_${room}}")
