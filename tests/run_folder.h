@@ -17,17 +17,29 @@ static inline const char *place(const char *name) {
     return path;
 }
 
-/* The number behind "name": in the last event of this kind, or NaN. */
-static inline double metric(const char *folder, const char *event, const char *name) {
-    char text[65536], key[64];
+/* The folder's metrics.jsonl; holds until the next. */
+static inline const char *metrics_of(const char *folder) {
+    static char text[1 << 18];
     read_text(test_path(folder, "metrics.jsonl"), text, sizeof text);
+    return text;
+}
+
+/* From the last event of this kind on, or NULL. */
+static inline const char *last_event(const char *folder, const char *event) {
+    char key[64];
     snprintf(key, sizeof key, "{\"event\":\"%s\"", event);
     const char *line = NULL;
-    for (const char *s = text; (s = strstr(s, key)); s++) { line = s; }
-    if (!line) { return NAN; }
+    for (const char *s = metrics_of(folder); (s = strstr(s, key)); s++) { line = s; }
+    return line;
+}
+
+/* The number behind "name": in the last event of this kind, or NaN. */
+static inline double metric(const char *folder, const char *event, const char *name) {
+    char key[64];
+    const char *line = last_event(folder, event);
     snprintf(key, sizeof key, "\"%s\":", name);
-    const char *s = strstr(line, key);
-    return s && s < line + strcspn(line, "\n") ? strtod(s + strlen(key), NULL) : NAN;
+    const char *s = line ? strstr(line, key) : NULL;
+    return s && s < line + strcspn(line, "\n") ? strtod(s + strlen(key), NULL) : (double)NAN;
 }
 
 static inline void assert_same_model(const char *a, const char *b) {
@@ -48,10 +60,8 @@ static inline void assert_same_model(const char *a, const char *b) {
 
 /* How often these words stand in the run's log. */
 static inline int64_t count_of(const char *folder, const char *words) {
-    char text[65536];
     int64_t n = 0;
-    read_text(test_path(folder, "metrics.jsonl"), text, sizeof text);
-    for (const char *s = text; (s = strstr(s, words)); s++) { n++; }
+    for (const char *s = metrics_of(folder); (s = strstr(s, words)); s++) { n++; }
     return n;
 }
 
