@@ -135,6 +135,21 @@ static void frozen_parameters_want_no_gradient(void **state) {
     assert_true(!tare_params_frozen(ps) && a->requires_grad && b->requires_grad);
 }
 
+static void thawing_wakes_none_that_rested_before(void **state) {
+    tare_params *ps = *state;
+    tare_tensor *a = tare_param(ps, "a", TARE_SHAPE(3), TARE_NO_DECAY), *b = tare_param(ps, "b", TARE_SHAPE(3), 0);
+    b->requires_grad = false;
+    for (int i = 0; i < 4; i++) { /* said twice is said once */
+        tare_params_freeze(ps, i < 2);
+        assert_true(a->requires_grad == (i >= 2) && !b->requires_grad);
+    }
+    b->requires_grad = true;
+    tare_params_freeze(ps, false);
+    assert_true(a->requires_grad && b->requires_grad);
+    assert_int_equal(TARE_NO_DECAY, tare_params_flags(ps, 0));
+    assert_int_equal(0, tare_params_flags(ps, 1));
+}
+
 static void short_memory_sticks_and_leaks_nothing(void **state) {
     (void)state;
     uint64_t live = tare_alloc_live();
@@ -278,6 +293,7 @@ int main(void) {
         with_params(blocks_grow_and_stay_aligned),
         with_params(gradients_are_void_until_settled),
         with_params(frozen_parameters_want_no_gradient),
+        with_params(thawing_wakes_none_that_rested_before),
         with_params(short_memory_sticks_and_leaks_nothing),
         with_params(initialisers_have_their_spread),
         with_params(orthogonal_is_orthogonal),

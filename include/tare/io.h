@@ -88,6 +88,9 @@ TARE_API void tare_checkpoint_params(tare_checkpoint *c, const char *name, tare_
 TARE_API void tare_checkpoint_optim(tare_checkpoint *c, const char *name, tare_optim *o);
 /* `flat`, laid out like tare_params_flat(ps) (an average of the weights), as "@name.conv1.weight". */
 TARE_API void tare_checkpoint_flat(tare_checkpoint *c, const char *name, const tare_params *ps, tare_real *flat);
+/* Averaged parameters and buffers, as "@name.conv1.weight", and the number of updates. While the average is swapped in, saving and
+ * loading fail with TARE_EINVAL. */
+TARE_API void tare_checkpoint_ema(tare_checkpoint *c, const char *name, tare_ema *e);
 /* A tensor of reals that fits in no other place, as "@name". */
 TARE_API void tare_checkpoint_tensor(tare_checkpoint *c, const char *name, tare_shape shape, tare_real *data);
 /* The step that the tape's random stream hangs on. */

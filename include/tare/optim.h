@@ -104,6 +104,39 @@ TARE_API double tare_clip_grad_norm(tare_params *ps, double max_norm);
  * of a Wasserstein critic.   errors  TARE_EINVAL: limit not above 0.   source  Arjovsky et al. 2017, arXiv:1701.07875 */
 TARE_API tare_status tare_clip_weights(tare_params *ps, double limit);
 
+/* ---- an average of the weights -------------------------------------------------------------------------------------- */
+
+/* tare_ema - a second set of values for all parameters and buffers, which follows the first: to sample and evaluate with.
+ *   parameters  average = d average + (1 - d) p,   d = decay, or with warm-up min(decay, (1 + t) / (10 + t)), t updates before
+ *   buffers     copied
+ * It begins as the values at hand. An update allocates nothing.   source  Polyak & Juditsky 1992; of generators: Yazici et al.
+ * 2019, arXiv:1806.04498 */
+typedef struct tare_ema tare_ema;
+typedef struct tare_ema_opt {
+    double decay; /* 0.999; in [0, 1] */
+    bool warmup;  /* follow closely to begin with */
+} tare_ema_opt;
+
+/* tare_ema_new - NULL, with tare_error() set, where decay is out of range or memory short. The parameters must all be there
+ * already, and must outlive the average. Pairs with tare_ema_free. */
+TARE_API tare_ema *tare_ema_new(tare_params *ps, tare_ema_opt opt);
+TARE_API void tare_ema_free(tare_ema *e);
+/* tare_ema_update - after each step of the optimizer.
+ *   errors  TARE_EINVAL: swapped in, or parameters were added since it was made; nothing has changed */
+TARE_API tare_status tare_ema_update(tare_ema *e);
+/* tare_ema_swap - exchange the average and the values in the tare_params, buffers too: once to use the average, once more to go
+ * on training.   errors  TARE_EINVAL: parameters were added since */
+TARE_API tare_status tare_ema_swap(tare_ema *e);
+TARE_API bool tare_ema_swapped(const tare_ema *e);
+
+/* What it consists of, for checkpoints (tare_checkpoint_ema): laid out like tare_params_flat and tare_params_buffer_flat. */
+TARE_API tare_params *tare_ema_params(const tare_ema *e);
+TARE_API tare_real *tare_ema_flat(const tare_ema *e);
+TARE_API tare_real *tare_ema_buffer_flat(const tare_ema *e);
+TARE_API bool tare_ema_fits(const tare_ema *e);
+TARE_API uint64_t tare_ema_updates(const tare_ema *e);
+TARE_API void tare_ema_updates_set(tare_ema *e, uint64_t updates);
+
 /* ---- state, for checkpoints and displays ---------------------------------------------------------------------------- */
 
 TARE_API const char *tare_optim_name(const tare_optim *o);

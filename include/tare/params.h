@@ -68,7 +68,9 @@ TARE_API tare_real *tare_params_buffer_flat(const tare_params *ps);
 TARE_API void tare_params_zero_grad(tare_params *ps);
 /* tare_params_settle_grad - write zeros into gradients still fresh, so that the flat block can be read. Optimizers call it. */
 TARE_API void tare_params_settle_grad(tare_params *ps);
-/* tare_params_freeze - while frozen no parameter requires a gradient and layers leave their buffers alone. */
+/* tare_params_freeze - while frozen no parameter requires a gradient and layers leave their buffers alone: running statistics
+ * and the vectors of spectral norm. Gradients still flow through to what comes before. Lasts from before a forward until after
+ * its backward. A parameter whose requires_grad was off before stays so when the rest thaws. */
 TARE_API void tare_params_freeze(tare_params *ps, bool frozen);
 TARE_API bool tare_params_frozen(const tare_params *ps);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 enum { PAD = 64 / sizeof(tare_real) }; /* each tensor starts on a cache line */
+enum { LEARNS = 1 << 30 };             /* a flag of ours: requires a gradient while nothing is frozen */
 enum { SCOPE_SIZE = 512, SCOPE_DEPTH = 64, ERROR_SIZE = 1024 };
 
 /* One kind of tensor: parameters (with gradients) or buffers (without). */
@@ -177,7 +178,7 @@ static tare_tensor *block_add(tare_params *ps, block *b, const char *name, tare_
     w->requires_grad = b->has_grad && !ps->frozen;
     w->grad_fresh = b->has_grad;
     b->tensor[b->count] = w;
-    b->flags[b->count] = flags;
+    b->flags[b->count] = flags | LEARNS;
     b->offset[b->count++] = b->size;
     b->size += padded;
     return w;
@@ -215,7 +216,7 @@ tare_rng tare_params_rng(const tare_params *ps, const char *full_name) {
 
 int tare_params_count(const tare_params *ps) { return ps->params.count; }
 tare_tensor *tare_params_at(const tare_params *ps, int i) { return ps->params.tensor[i]; }
-unsigned tare_params_flags(const tare_params *ps, int i) { return ps->params.flags[i]; }
+unsigned tare_params_flags(const tare_params *ps, int i) { return ps->params.flags[i] & ~(unsigned)LEARNS; }
 int64_t tare_params_offset(const tare_params *ps, int i) { return ps->params.offset[i]; }
 int64_t tare_params_flat_size(const tare_params *ps) { return ps->params.size; }
 tare_real *tare_params_flat(const tare_params *ps) { return ps->params.data; }
@@ -246,8 +247,14 @@ void tare_params_settle_grad(tare_params *ps) {
 }
 
 void tare_params_freeze(tare_params *ps, bool frozen) {
+    if (ps->frozen == frozen) { return; }
     ps->frozen = frozen;
-    for (int i = 0; i < ps->params.count; i++) { ps->params.tensor[i]->requires_grad = !frozen; }
+    for (int i = 0; i < ps->params.count; i++) {
+        bool *wanted = &ps->params.tensor[i]->requires_grad;
+        unsigned *flags = &ps->params.flags[i];
+        if (frozen) { *flags = (*flags & ~(unsigned)LEARNS) | (*wanted ? (unsigned)LEARNS : 0); }
+        *wanted = !frozen && (*flags & LEARNS);
+    }
 }
 
 bool tare_params_frozen(const tare_params *ps) { return ps->frozen; }

@@ -113,6 +113,21 @@ static void tensor_visit(const binding *b, tare__visitor *v) {
 }
 static const bind_kind tensor_kind = { .visit = tensor_visit };
 
+/* ---- averages of weights ------------------------------------------------------------------------------------------- */
+
+static void ema_visit(const binding *b, tare__visitor *v) {
+    const tare_ema *e = b->object;
+    key_buf name = { "" };
+    tare__visit_flat(v, state_name(b, NULL, &name), tare_ema_params(e), tare_ema_flat(e));
+    tare__visit_buffers(v, state_name(b, NULL, &name), tare_ema_params(e), tare_ema_buffer_flat(e));
+}
+static void ema_save(const binding *b, tare_writer *w) { save_uint(b, w, "updates", tare_ema_updates(b->object)); }
+static tare_status ema_stage(const binding *b, const tare_reader *r, staged *s) {
+    return stage_uint(b, r, "updates", &s->number[0]);
+}
+static void ema_commit(const binding *b, staged *s) { tare_ema_updates_set(b->object, s->number[0]); }
+static const bind_kind ema_kind = { ema_visit, ema_save, ema_stage, ema_commit };
+
 /* ---- optimizers -------------------------------------------------------------------------------------------------- */
 
 static void optim_visit(const binding *b, tare__visitor *v) {
@@ -284,6 +299,9 @@ void tare_checkpoint_flat(tare_checkpoint *c, const char *name, const tare_param
     int64_t size = ps ? tare_params_flat_size(ps) : 0;
     bind(c, name, (binding){ .kind = &flat_kind, .object = flat, .ps = ps, .flat_size = size });
 }
+void tare_checkpoint_ema(tare_checkpoint *c, const char *name, tare_ema *e) {
+    bind(c, name, (binding){ .kind = &ema_kind, .object = e });
+}
 void tare_checkpoint_tensor(tare_checkpoint *c, const char *name, tare_shape shape, tare_real *data) {
     bind(c, name, (binding){ .kind = &tensor_kind, .object = data, .shape = shape });
 }
@@ -313,12 +331,16 @@ static tare_status check(const tare_checkpoint *c, const char *path) {
     if (c->status) { return tare_fail(c->status, "%s: %s", path, c->error); }
     for (size_t i = 0; i < c->count; i++) {
         const binding *b = &c->bindings[i];
-        bool optim = b->kind == &optim_kind, flat = b->kind == &flat_kind;
-        if ((!optim || tare_optim_fits(b->object)) && (!flat || tare_params_flat_size(b->ps) == b->flat_size)) {
+        bool optim = b->kind == &optim_kind, flat = b->kind == &flat_kind, ema = b->kind == &ema_kind;
+        if (ema && tare_ema_swapped(b->object)) {
+            return tare_fail(TARE_EINVAL, "%s: the average \"%s\" is swapped in; swap it out before", path, b->name);
+        }
+        if ((!optim || tare_optim_fits(b->object)) && (!flat || tare_params_flat_size(b->ps) == b->flat_size) &&
+            (!ema || tare_ema_fits(b->object))) {
             continue;
         }
         return tare_fail(TARE_EINVAL, "%s: \"%s\" has no room for parameters added after it was %s", path, b->name,
-                         optim ? "made" : "bound");
+                         flat ? "bound" : "made");
     }
     return TARE_OK;
 }

@@ -22,12 +22,16 @@ void tare__visit_flat(tare__visitor *v, const char *prefix, const tare_params *p
     }
 }
 
-void tare__visit_params(tare__visitor *v, const char *prefix, const tare_params *ps) {
-    tare__visit_flat(v, prefix, ps, tare_params_flat(ps));
+void tare__visit_buffers(tare__visitor *v, const char *prefix, const tare_params *ps, tare_real *flat) {
     for (int i = 0; i < tare_params_buffers(ps); i++) {
         const tare_tensor *p = tare_params_buffer_at(ps, i);
-        visit(v, prefix, p->name, p->shape, p->data);
+        visit(v, prefix, p->name, p->shape, flat + (p->data - tare_params_buffer_flat(ps)));
     }
+}
+
+void tare__visit_params(tare__visitor *v, const char *prefix, const tare_params *ps) {
+    tare__visit_flat(v, prefix, ps, tare_params_flat(ps));
+    tare__visit_buffers(v, prefix, ps, tare_params_buffer_flat(ps));
 }
 
 /* ---- the table --------------------------------------------------------------------------------------------------- */

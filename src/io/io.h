@@ -39,6 +39,8 @@ typedef struct tare__visitor {
 void tare__visit_params(tare__visitor *v, const char *prefix, const tare_params *ps);
 /* The same for each parameter, with its part of `flat`. */
 void tare__visit_flat(tare__visitor *v, const char *prefix, const tare_params *ps, tare_real *flat);
+/* The same for each buffer, with its part of `flat`. */
+void tare__visit_buffers(tare__visitor *v, const char *prefix, const tare_params *ps, tare_real *flat);
 /* For tare__visitor.visit, context a tare_writer. */
 void tare__save_tensor(void *writer, const char *name, tare_shape shape, tare_real *data);
 

@@ -91,3 +91,8 @@ void TARE_K(multiply)(tare_real *x, int64_t n, tare_real factor) {
     TARE_SIMD
     for (int64_t i = 0; i < n; i++) { x[i] *= factor; }
 }
+
+void TARE_K(mix)(tare_real *a, const tare_real *b, int64_t n, tare_real keep, tare_real take) {
+    TARE_SIMD
+    for (int64_t i = 0; i < n; i++) { a[i] = MIX(a[i], b[i], keep, take); }
+}
