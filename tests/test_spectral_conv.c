@@ -2,22 +2,17 @@
  * tare-test: double */
 #include "testing_support.h"
 
+#include <tare/linalg.h>
 #include <tare/norms.h>
 
 #include <math.h>
 
-/* In OpenBLAS, which has LAPACK in it. */
-void dgesvd_(const char *jobu, const char *jobvt, const int *m, const int *n, double *a, const int *lda, double *s,
-             double *u, const int *ldu, double *vt, const int *ldvt, double *work, const int *lwork, int *info);
+enum { C = 2, K = 3, SIZE = 6, IMAGE = C * SIZE * SIZE, OUT = 512 };
 
-enum { C = 2, K = 3, SIZE = 6, IMAGE = C * SIZE * SIZE, OUT = 256 };
-
-/* The largest singular value of a, [n, m] by rows. a is destroyed. */
-static double largest(double *a, int m, int n) {
-    double s[OUT], work[4096], none[1];
-    int info, one = 1, size = 4096;
-    dgesvd_("N", "N", &m, &n, a, &m, s, none, &one, none, &one, work, &size, &info);
-    assert_int_equal(0, info);
+/* The largest singular value of a, [n, m] by rows. */
+static double largest(const double *a, int m, int n) {
+    double s[OUT];
+    assert_ok(tare_singular_values(n, m, a, s));
     return s[0];
 }
 
@@ -31,6 +26,14 @@ static bench bench_new(tare_layer_conv2d_opt opt, const char *spec) {
     bench b = { .ps = tare_params_new(3), .tape = tare_tape_new((tare_tape_opt){ .training = true }) };
     opt.no_bias = true;
     b.layer = tare_layer_conv2d(b.ps, "conv", C, K * (opt.groups ? opt.groups : 1), 3, opt);
+    if (tare_norm_weight(b.layer, spec)) { fail_msg("%s", tare_params_error(b.ps)); }
+    return b;
+}
+
+static bench bench_transposed(tare_layer_conv_transpose2d_opt opt, const char *spec) {
+    bench b = { .ps = tare_params_new(3), .tape = tare_tape_new((tare_tape_opt){ .training = true }) };
+    opt.no_bias = true;
+    b.layer = tare_layer_conv_transpose2d(b.ps, "conv", C, K * (opt.groups ? opt.groups : 1), 3, opt);
     if (tare_norm_weight(b.layer, spec)) { fail_msg("%s", tare_params_error(b.ps)); }
     return b;
 }
@@ -90,6 +93,26 @@ static void sigma_is_lapacks(void **state) {
         assert_near(norm_of(&b, SIZE), 1, 0.01);
         iterate(&b, 300);
         assert_near(sigma_used(&b), want, test_tol(2e-5, 1e-6) * want);
+        bench_free(&plain);
+        bench_free(&b);
+    }
+}
+
+/* The transposed kind, by the same name: images go in at the size given, and come out larger. */
+static void transposed_sigma_is_lapacks(void **state) {
+    (void)state;
+    const tare_layer_conv_transpose2d_opt opts[] = {
+        { .pad = 1 }, { .pad = 1, .stride = 2, .output_pad = 1 }, { 0 }, { .pad = 1, .groups = 2 }
+    };
+    for (int k = 0; k < 4; k++) {
+        bench plain = bench_transposed(opts[k], "none");
+        bench b = bench_transposed(opts[k], "sn:mode=conv,size=6,iterations=20");
+        double want = norm_of(&plain, SIZE);
+        assert_near(sigma_used(&b), want, 0.01 * want);
+        iterate(&b, 300);
+        assert_near(sigma_used(&b), want, 2e-5 * want);
+        assert_near(norm_of(&b, SIZE), 1, 1e-4);
+        assert_true(tare_shape_equal(TARE_SHAPE(1, C, SIZE, SIZE), tare_params_find(b.ps, "conv.weight_v")->shape));
         bench_free(&plain);
         bench_free(&b);
     }
@@ -220,6 +243,7 @@ static void short_memory(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sigma_is_lapacks),
+        cmocka_unit_test(transposed_sigma_is_lapacks),
         cmocka_unit_test(the_kernels_norm_is_another),
         cmocka_unit_test(follows_a_moving_weight),
         cmocka_unit_test(vectors_are_images_that_rest),

@@ -6,6 +6,8 @@
 
 /* tare__conv2d_opt_of - the options of a conv2d layer; NULL for any other. */
 const tare_conv2d_opt *tare__conv2d_opt_of(const tare_layer *layer);
+/* tare__conv_transpose2d_opt_of - of a conv_transpose2d layer. */
+const tare_conv_transpose2d_opt *tare__conv_transpose2d_opt_of(const tare_layer *layer);
 
 /* tare__conv2d_describe - "3x3, stride 2, pad 1": the kernel and what differs from its default. */
 typedef struct tare__conv2d_words {

@@ -24,6 +24,10 @@ static const tare_layer_class conv_transpose2d_class = { .name = "conv_transpose
                                                          .forward = forward,
                                                          .describe = describe };
 
+const tare_conv_transpose2d_opt *tare__conv_transpose2d_opt_of(const tare_layer *layer) {
+    return layer->cls == &conv_transpose2d_class ? &((const conv_transpose2d *)layer)->opt : NULL;
+}
+
 tare_layer *tare_layer_conv_transpose2d(tare_params *ps, const char *name, int64_t in, int64_t out, int kernel,
                                         tare_layer_conv_transpose2d_opt opt) {
     if (!name) { name = conv_transpose2d_class.name; }

@@ -3,8 +3,8 @@
  * Miyato et al. 2018, arXiv:1802.05957. With u and v taken as constants sigma = u' W v, so the gradient through 1 / sigma comes
  * from ordinary ops; u v' is copied onto the tape, so that two forwards before one backward each keep their own.
  *
- * Of a convolution W may also be the operator on images of a given size: W v is the convolution of an image and W'u what its
- * backward does. */
+ * Of a convolution, plain or transposed, W may also be the operator on images of a given size: W v is what it makes of an image
+ * and W'u what its backward does. */
 #include "conv2d.h"
 
 #include <tare/norms.h>
@@ -15,8 +15,8 @@
 
 typedef struct spectral_norm {
     tare_weight_transform base;
-    tare_tensor *u, *v;          /* singular vectors: [rows], [cols], or images [1,K,H',W'], [1,C,H,W] */
-    const tare_conv2d_opt *conv; /* not NULL: of the convolution itself */
+    tare_tensor *u, *v; /* singular vectors: [rows], [cols], or images [1,K,H',W'], [1,C,H,W] */
+    bool conv;          /* of the convolution itself */
     int iterations;
     double eps;
 } spectral_norm;
@@ -71,14 +71,32 @@ static void iterate(const matrix *m, tare_tensor *u, tare_tensor *v, double eps)
 
 /* ---- the convolution itself --------------------------------------------------------------------------------------- */
 
+/* What the layer makes of images without its bias. */
+static tare_tensor *respond(const tare_layer *layer, tare_tape *tape, tare_tensor *images, tare_tensor *weight) {
+    const tare_conv2d_opt *conv = tare__conv2d_opt_of(layer);
+    if (conv) { return tare_conv2d(tape, images, weight, NULL, *conv); }
+    return tare_conv_transpose2d(tape, images, weight, NULL, *tare__conv_transpose2d_opt_of(layer));
+}
+
+/* Can the layer's weight be an operator on images? And how many channels have they? */
+static bool takes_images(const tare_layer *layer) {
+    return tare__conv2d_opt_of(layer) || tare__conv_transpose2d_opt_of(layer);
+}
+
+static int64_t image_channels(const tare_layer *layer) {
+    const tare_conv2d_opt *conv = tare__conv2d_opt_of(layer);
+    const int64_t *dim = layer->weight->shape.dim;
+    return !conv ? dim[0] : dim[1] * (conv->groups ? conv->groups : 1);
+}
+
 /* u = W v / |W v|, v = W'u / |W'u|, on a tape of its own, since the caller's would go backward through it. */
-static tare_status iterate_conv(const spectral_norm *sn, const tare_tensor *weight) {
+static tare_status iterate_conv(const spectral_norm *sn, const tare_layer *layer, const tare_tensor *weight) {
     tare_tape *tape = tare_tape_new((tare_tape_opt){ 0 });
     if (!tape) { return TARE_ENOMEM; }
     tare_tensor *w = tare_input_view(tape, weight->shape, weight->data);
     tare_tensor *x = tare_input(tape, sn->v->shape, sn->v->data);
     if (x) { x->requires_grad = true; }
-    tare_tensor *y = tare_conv2d(tape, x, w, NULL, *sn->conv);
+    tare_tensor *y = respond(layer, tape, x, w);
     tare_status status = x && y ? TARE_OK : tare_tape_status(tape);
     if (x && y) {
         memcpy(sn->u->data, y->data, (size_t)y->numel * sizeof *y->data);
@@ -94,13 +112,12 @@ static tare_status iterate_conv(const spectral_norm *sn, const tare_tensor *weig
 }
 
 /* What the convolution makes of an image: shape and error come from the op, which knows. */
-static tare_status conv_shape(const tare_layer *layer, const tare_conv2d_opt *conv, tare_shape image, tare_shape *out) {
+static tare_status conv_shape(const tare_layer *layer, tare_shape image, tare_shape *out) {
     tare_tape *tape = tare_tape_new((tare_tape_opt){ .no_grad = true });
     if (!tape) { return tare_fail(TARE_ENOMEM, "no memory for a tape"); }
     tare_tensor *x = tare_input(tape, image, NULL);
     if (x) { memset(x->data, 0, (size_t)x->numel * sizeof *x->data); }
-    tare_tensor *y =
-        tare_conv2d(tape, x, tare_input_view(tape, layer->weight->shape, layer->weight->data), NULL, *conv);
+    tare_tensor *y = respond(layer, tape, x, tare_input_view(tape, layer->weight->shape, layer->weight->data));
     tare_status status = tare_tape_status(tape);
     if (y) { *out = y->shape; }
     if (status) { tare_fail(status, "%s", tare_tape_error(tape)); }
@@ -108,9 +125,9 @@ static tare_status conv_shape(const tare_layer *layer, const tare_conv2d_opt *co
     return status;
 }
 
-static tare_tensor *sigma_conv(const spectral_norm *sn, tare_tape *tape, tare_tensor *weight) {
+static tare_tensor *sigma_conv(const spectral_norm *sn, const tare_layer *layer, tare_tape *tape, tare_tensor *weight) {
     tare_tensor *u = tare_input(tape, sn->u->shape, sn->u->data), *v = tare_input(tape, sn->v->shape, sn->v->data);
-    tare_tensor *response = tare_conv2d(tape, v, weight, NULL, *sn->conv);
+    tare_tensor *response = respond(layer, tape, v, weight);
     return tare_sum(tape, tare_mul(tape, response, u), 0, false);
 }
 
@@ -135,7 +152,7 @@ static tare_tensor *apply(tare_weight_transform *self, tare_layer *layer, tare_t
     for (int i = 0; move && i < sn->iterations; i++) {
         tare_status status = TARE_OK;
         if (sn->conv) {
-            status = iterate_conv(sn, weight);
+            status = iterate_conv(sn, layer, weight);
         } else {
             iterate(&m, sn->u, sn->v, sn->eps);
         }
@@ -144,7 +161,7 @@ static tare_tensor *apply(tare_weight_transform *self, tare_layer *layer, tare_t
                                   tare_status_text(status));
         }
     }
-    return tare_div(tape, weight, sn->conv ? sigma_conv(sn, tape, weight) : sigma_matrix(sn, &m, tape, weight));
+    return tare_div(tape, weight, sn->conv ? sigma_conv(sn, layer, tape, weight) : sigma_matrix(sn, &m, tape, weight));
 }
 
 /* ---- made ------------------------------------------------------------------------------------------------------------ */
@@ -165,14 +182,12 @@ static bool options_ok(const tare_layer *layer, const tare_spectral_norm_opt *op
 /* u and v of the right shapes; the one that an iteration starts from is random. */
 static tare_status make_vectors(spectral_norm *sn, const tare_layer *layer, const tare_spectral_norm_opt *opt) {
     tare_params *ps = layer->params;
-    const tare_tensor *w = layer->weight;
     matrix m = matrix_of(layer);
     tare_shape u = TARE_SHAPE(m.rows), v = TARE_SHAPE(m.cols);
-    sn->conv = opt->height ? tare__conv2d_opt_of(layer) : NULL;
+    sn->conv = opt->height && takes_images(layer);
     if (sn->conv) {
-        int64_t groups = sn->conv->groups ? sn->conv->groups : 1;
-        v = TARE_SHAPE(1, w->shape.dim[1] * groups, opt->height, opt->width);
-        tare_status status = conv_shape(layer, sn->conv, v, &u);
+        v = TARE_SHAPE(1, image_channels(layer), opt->height, opt->width);
+        tare_status status = conv_shape(layer, v, &u);
         if (status) {
             tare_params_fail(ps, status, "spectral norm of \"%s\": %s", layer->name, tare_error());
             return status;
@@ -195,7 +210,7 @@ static tare_status warm_up(const spectral_norm *sn, const tare_layer *layer) {
     tare_status status = TARE_OK;
     for (int i = 0; !status && i < (sn->conv ? 50 : 15); i++) {
         if (sn->conv) {
-            status = iterate_conv(sn, layer->weight);
+            status = iterate_conv(sn, layer, layer->weight);
         } else {
             iterate(&m, sn->u, sn->v, sn->eps);
         }
