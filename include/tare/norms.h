@@ -223,7 +223,7 @@ TARE_API tare_layer *tare_layer_switchable_norm(tare_params *ps, const char *nam
  *   errors (sticky)  TARE_EINVAL: norm NULL, channels < 1, classes < 1;  when run: TARE_EINVAL, x has another number of samples
  *                    than tare_condition gave, or a class is out of range
  * tare_condition - the classes of the samples that the next forwards of `model` see, for all conditional norms in it; lent, not
- *   copied, until the next call. Returns how many norms there are. */
+ *   copied, until the next call. Projection layers (tare/gan.h) hear of them too. Returns how many have heard. */
 TARE_API tare_layer *tare_layer_conditional_norm(tare_params *ps, const char *name, tare_layer *norm, int64_t channels,
                                                  int64_t classes);
 TARE_API int tare_condition(tare_layer *model, const int32_t *classes, int64_t samples);
@@ -237,8 +237,8 @@ TARE_API int tare_condition(tare_layer *model, const int32_t *classes, int64_t s
 /* tare_spectral_norm - w / sigma, sigma the largest singular value of w as a matrix [outputs, rest]
  *   Power iteration, in training alone and not while the tare_params are frozen; its vectors are the buffers "weight_u" and
  *   "weight_v", warm from the start. They are constants for the gradient. Of a convolution this is not the norm of the operator,
- *   only near it; with opt.height and width it is: sigma is the most that a conv2d layer lengthens any image of that size, and the
- *   vectors are images. It costs a convolution and its backward each iteration, and grows with the image, little beyond 16 x 16.
+ *   only near it; with opt.height and width it is: sigma is the most that a conv2d or conv_transpose2d layer lengthens any image
+ *   of that size, and the vectors are images. It costs a convolution and its backward each iteration, and grows with the image, little beyond 16 x 16.
  *   errors (sticky)  also TARE_ESHAPE: the kernel is larger than the padded image
  *   source  Miyato et al. 2018, arXiv:1802.05957; of the operator: Gouk et al. 2021, arXiv:1804.04368 */
 typedef struct tare_spectral_norm_opt {
