@@ -186,6 +186,25 @@ static void test_shapes(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) { check(&cases[i]); }
 }
 
+/* Where Winograd's filtering serves: whole tiles and cut ones, channels and filters that fill no vector, more of them than go
+ * together, shifted windows; 4 x 4 with stride 2, whose phases are 2 x 2. */
+static void test_winograd(void **state) {
+    (void)state;
+    static const sizes cases[] = {
+        { 2, 16, 16, 16, 16, 3, 3, { .pad = 1 }, true },
+        { 5, 32, 7, 7, 33, 3, 3, { .pad = 1 }, false },
+        { 2, 31, 14, 13, 64, 3, 3, { 0 }, false },
+        { 1, 48, 9, 50, 40, 3, 3, { .pad = 2 }, false },
+        { 3, 64, 8, 8, 130, 3, 3, { .pad = 1 }, false },
+        { 1, 270, 10, 6, 34, 3, 3, { .pad = 1, .pad_w = 3 }, true },
+        { 4, 32, 16, 16, 48, 4, 4, { .stride = 2, .pad = 1 }, false },
+        { 2, 20, 11, 13, 32, 4, 4, { .stride = 2 }, false },
+        { 9, 64, 8, 8, 100, 4, 4, { .stride = 2, .pad = 1 }, true },
+        { 3, 32, 9, 12, 32, 2, 2, { .pad = 1 }, false },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) { check(&cases[i]); }
+}
+
 /* Any legal combination of small sizes and options. */
 static void test_random(void **state) {
     (void)state;
@@ -272,8 +291,8 @@ static void test_errors(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),     cmocka_unit_test(test_random), cmocka_unit_test(test_no_images),
-        cmocka_unit_test(test_far_stride), cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_shapes),    cmocka_unit_test(test_winograd),   cmocka_unit_test(test_random),
+        cmocka_unit_test(test_no_images), cmocka_unit_test(test_far_stride), cmocka_unit_test(test_errors),
     };
     if (test_isa_missing()) { return 77; }
     return cmocka_run_group_tests(tests, NULL, NULL);

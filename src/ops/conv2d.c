@@ -1,6 +1,8 @@
 /* conv2d.c - cross-correlation of images with filters: options, errors, the product from x to y; the op. */
 #include "conv2d.h"
 
+#include "conv2d_wino.h"
+
 #include <inttypes.h>
 
 tare__conv2d tare__conv2d_steps(const tare_conv2d_opt *opt) {
@@ -72,7 +74,7 @@ static tare_status check_shapes(tare_node *n) {
     return TARE_OK;
 }
 
-static tare__conv conv_of(const tare__conv2d *v) {
+tare__conv tare__conv2d_conv(const tare__conv2d *v) {
     return (tare__conv){ .channels = v->c,
                          .height = v->h,
                          .width = v->w,
@@ -183,7 +185,7 @@ static void ahead_units(void *context, int64_t begin, int64_t end) {
     const tare__conv2d_pass *p = j->pass;
     const tare__conv2d *v = &p->v;
     const tare__conv2d_units *u = &j->units;
-    tare__conv c = conv_of(v);
+    tare__conv c = tare__conv2d_conv(v);
     c.x_end = p->from + v->n * v->groups * v->c * v->h * v->w;
     c.add = p->add;
     for (int64_t unit = begin; unit < end; unit++) {
@@ -207,8 +209,28 @@ static void ahead_units(void *context, int64_t begin, int64_t end) {
     }
 }
 
+static bool ahead_by_wino(const tare__conv2d *v, tare__wino *w) {
+    tare__conv c = tare__conv2d_conv(v);
+    return v->groups == 1 && tare__wino_pass_of(&c, v->n, w);
+}
+
+static void ahead_wino(const tare__conv2d_pass *p, tare__wino *w) {
+    const tare__conv2d *v = &p->v;
+    w->x = p->from;
+    w->x_end = p->from + v->n * v->c * v->h * v->w;
+    w->bias = p->bias;
+    w->y = p->to;
+    w->add = p->add;
+    tare__wino_pass(w, p->weight, p->scratch);
+}
+
 void tare__conv2d_ahead(const tare__conv2d_pass *p) {
     const tare__conv2d *v = &p->v;
+    tare__wino w;
+    if (ahead_by_wino(v, &w)) {
+        ahead_wino(p, &w);
+        return;
+    }
     job j = { .pass = p, .units = tare__conv2d_units_of(v->n, v->oh, v->k, p->macs) };
     if (tare__conv2d_ahead_scratch(v)) {
         tare__conv2d_panels panels = { v->groups, v->k, v->c * v->r * v->s, p->weight, p->scratch };
@@ -219,7 +241,9 @@ void tare__conv2d_ahead(const tare__conv2d_pass *p) {
 }
 
 size_t tare__conv2d_ahead_scratch(const tare__conv2d *v) {
-    tare__conv c = conv_of(v);
+    tare__conv c = tare__conv2d_conv(v);
+    tare__wino w;
+    if (ahead_by_wino(v, &w)) { return (size_t)tare__wino_panels_size(&w) * sizeof(tare_real); }
     if (!tare__kernels()->conv_prefers_wide(&c)) { return 0; }
     return (size_t)tare__conv2d_panels_size(v->groups, v->k, v->c * v->r * v->s) * sizeof(tare_real);
 }

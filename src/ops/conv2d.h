@@ -15,6 +15,9 @@ typedef struct tare__conv2d {
 tare__conv2d tare__conv2d_steps(const tare_conv2d_opt *opt);
 tare_status tare__conv2d_check_options(tare_node *n, const tare_conv2d_opt *opt);
 
+/* tare__conv2d_conv - the correlation of one image and group; where its data lie is still to be filled in. */
+tare__conv tare__conv2d_conv(const tare__conv2d *v);
+
 /* tare__conv2d_units - into how many pieces each image is cut so that a small batch serves several threads. */
 typedef struct tare__conv2d_units {
     int64_t bands; /* of output rows */

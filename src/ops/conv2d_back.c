@@ -4,6 +4,8 @@
  * bias: shares of a fixed number of image ranges, added in order. */
 #include "conv2d.h"
 
+#include "conv2d_wino.h"
+
 #include <string.h>
 
 /* ---- to the input ------------------------------------------------------------------------------------------------ */
@@ -115,6 +117,11 @@ static tare__conv phase_conv(const tare__conv2d *v, const phase *a, const phase 
 
 static bool phase_is_empty(const phase *a, const phase *b) { return a->taps == 0 || b->taps == 0; }
 
+static bool phase_is_wino(const tare__conv2d *v, const phase *a, const phase *b, tare__wino *w) {
+    tare__conv c = phase_conv(v, a, b);
+    return v->groups == 1 && a->count > 0 && b->count > 0 && tare__wino_pass_of(&c, v->n, w);
+}
+
 static bool phase_is_wide(const tare__conv2d *v, const phase *a, const phase *b) {
     tare__conv c = phase_conv(v, a, b);
     return !phase_is_empty(a, b) && a->count > 0 && b->count > 0 && tare__kernels()->conv_prefers_wide(&c);
@@ -129,9 +136,25 @@ static tare_real *phase_panels(const input_job *j, const tare_real *turned) {
 static void panel_phase(const input_job *j, const phase *a, const phase *b, tare_real *turned, int64_t none) {
     (void)none;
     const tare__conv2d *v = &j->pass->v;
-    if (!phase_is_wide(v, a, b)) { return; }
+    tare__wino w;
+    if (phase_is_wino(v, a, b, &w) || !phase_is_wide(v, a, b)) { return; }
     tare__conv2d_panels p = { v->groups, v->c, v->k * a->taps * b->taps, turned, phase_panels(j, turned) };
     tare__conv2d_panels_fill(&p);
+}
+
+/* A whole phase by Winograd's filtering, one after the other: their transformed weights share the room for panels. */
+static void wino_phase(const input_job *j, const phase *a, const phase *b, tare_real *turned, int64_t none) {
+    (void)none;
+    const tare__conv2d_pass *p = j->pass;
+    const tare__conv2d *v = &p->v;
+    tare__wino w;
+    if (!phase_is_wino(v, a, b, &w)) { return; }
+    w.x = p->from;
+    w.x_end = p->from + v->n * v->k * v->oh * v->ow;
+    w.bias = p->bias;
+    w.y = p->to + a->start * v->w + b->start;
+    w.add = p->add;
+    tare__wino_pass(&w, turned, j->panels);
 }
 
 static void input_phase(const input_job *j, const phase *a, const phase *b, tare_real *turned, int64_t unit) {
@@ -140,7 +163,8 @@ static void input_phase(const input_job *j, const phase *a, const phase *b, tare
     const tare__conv2d_units *u = &j->units;
     int64_t band = unit / u->parts % u->bands, image = unit / u->parts / u->bands, taps = v->k * a->taps * b->taps;
     int64_t begin = tare__piece(a->count, u->bands, band), end = tare__piece(a->count, u->bands, band + 1);
-    if (begin == end || b->count == 0) { return; }
+    tare__wino w;
+    if (begin == end || b->count == 0 || phase_is_wino(v, a, b, &w)) { return; }
     bool wide = phase_is_wide(v, a, b);
     tare__conv2d_part part = tare__conv2d_part_of(v->c, u->parts, unit % u->parts);
     tare__conv c = phase_conv(v, a, b);
@@ -168,18 +192,42 @@ static void input_units(void *context, int64_t begin, int64_t end) {
     for (int64_t unit = begin; unit < end; unit++) { each_phase(context, input_phase, unit); }
 }
 
+/* The panels' room, and whether there are phases that Winograd's filtering does not serve. */
+static int64_t panels_size(const tare__conv2d *v, bool *others) {
+    int64_t size = tare__conv2d_panels_size(v->groups, v->c, v->k * v->r * v->s);
+    *others = false;
+    for (int64_t ia = 0; ia < v->stride_h; ia++) {
+        phase a = phase_of(ia, v->h, v->r, v->stride_h, v->pad_h, v->dil_h);
+        for (int64_t ib = 0; ib < v->stride_w; ib++) {
+            phase b = phase_of(ib, v->w, v->s, v->stride_w, v->pad_w, v->dil_w);
+            tare__wino w;
+            if (phase_is_wino(v, &a, &b, &w)) {
+                size = tare__max(size, tare__wino_panels_size(&w));
+            } else {
+                *others = true;
+            }
+        }
+    }
+    return size;
+}
+
 void tare__conv2d_back(const tare__conv2d_pass *p) {
     const tare__conv2d *v = &p->v;
     input_job j = { .pass = p, .turned = p->scratch };
+    bool others;
+    panels_size(v, &others);
     j.panels = j.turned + turned_size(v);
     j.units = tare__conv2d_units_of(v->n, v->h / v->stride_h, v->c, p->macs);
     tare_parallel_for(v->groups * v->c, tare__grain((double)(v->k * v->r * v->s)), turn_channels, &j);
+    each_phase(&j, wino_phase, 0);
+    if (!others) { return; }
     each_phase(&j, panel_phase, 0);
     tare_parallel_for(v->n * j.units.bands * j.units.parts, j.units.grain, input_units, &j);
 }
 
 size_t tare__conv2d_back_scratch(const tare__conv2d *v) {
-    return (size_t)(turned_size(v) + tare__conv2d_panels_size(v->groups, v->c, v->k * v->r * v->s)) * sizeof(tare_real);
+    bool others;
+    return (size_t)(turned_size(v) + panels_size(v, &others)) * sizeof(tare_real);
 }
 
 /* ---- to weight and bias ------------------------------------------------------------------------------------------ */
@@ -280,8 +328,27 @@ static void add_shares(void *context, int64_t begin, int64_t end) {
     }
 }
 
+static bool weight_by_wino(const tare__conv2d *v, tare__wino *w) {
+    tare__conv c = tare__conv2d_conv(v);
+    return v->groups == 1 && tare__wino_sums_of(&c, v->n, w);
+}
+
+static void weight_wino(const tare__conv2d_sums *p, tare__wino *w) {
+    const tare__conv2d *v = &p->v;
+    w->x = p->x;
+    w->x_end = p->x + v->n * v->c * v->h * v->w;
+    w->dy = p->y;
+    w->dy_end = p->y + v->n * v->k * v->oh * v->ow;
+    tare__wino_sum(w, p);
+}
+
 void tare__conv2d_weight(const tare__conv2d_sums *p) {
     const tare__conv2d *v = &p->v;
+    tare__wino w;
+    if (weight_by_wino(v, &w)) {
+        weight_wino(p, &w);
+        return;
+    }
     weight_job j = weight_plan(v);
     j.call = p;
     j.bias = p->scratch;
@@ -292,6 +359,8 @@ void tare__conv2d_weight(const tare__conv2d_sums *p) {
 }
 
 size_t tare__conv2d_weight_scratch(const tare__conv2d *v) {
+    tare__wino w;
+    if (weight_by_wino(v, &w)) { return tare__wino_sums_scratch(&w); }
     weight_job j = weight_plan(v);
     return (size_t)(j.shares * j.size) * sizeof(tare_real) +
            (size_t)tare__ceil_div(j.shares * v->groups * v->k, 8) * 8 * sizeof(double);
