@@ -16,24 +16,49 @@ static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* ---- from x to y ------------------------------------------------------------------------------------------------- */
 
-/* r[0..count) = from, or += from; count is at most TILE. */
-static ALWAYS_INLINE void put_row(tare_real *r, int64_t step, const tare_real *from, int64_t count, bool add) {
-    if (step == 1 && count == TILE && !add) {
-        memcpy(r, from, TILE * sizeof *r);
-        return;
-    }
+#ifdef __GNUC__
+typedef tare_real line __attribute__((vector_size(TILE * sizeof(tare_real)), aligned(sizeof(tare_real)), may_alias));
+#define PUT_LINE(to, from, add)                                                                                        \
+    do {                                                                                                               \
+        line sum = *(const line *)(from);                                                                              \
+        if (add) { sum += *(const line *)(to); }                                                                       \
+        *(line *)(to) = sum;                                                                                           \
+    } while (0)
+#else
+#define PUT_LINE(to, from, add) put_some(to, 1, from, TILE, add)
+#endif
+
+/* r[0], r[step], ... = from, or += from. */
+static inline void put_some(tare_real *r, int64_t step, const tare_real *from, int64_t count, bool add) {
     for (int64_t j = 0; j < count; j++) { r[j * step] = add ? r[j * step] + from[j] : from[j]; }
 }
 
-/* Outputs of a tile, [4 x 4][VL filters], to their places in y: filters from k on, `to` is the first one's first output. */
-static ALWAYS_INLINE void put_tile(const tare__wino *w, const tare_real *from, int64_t filters, int64_t rows,
-                                   int64_t columns, tare_real *to) {
+/* Whole tiles of `filters` filters, [4 x 4] each, into planes whose values lie side by side. */
+static ALWAYS_INLINE void put_whole(const tare__wino *w, const tare_real *from, int64_t filters, tare_real *to,
+                                    const bool add) {
+    int64_t row = w->y_row;
+    for (int64_t k = 0; k < filters; k++, to += w->y_plane, from += TILE * TILE) {
+        for (int i = 0; i < TILE; i++) { PUT_LINE(to + i * row, from + i * TILE, add); }
+    }
+}
+
+/* Outputs of a tile, [4 x 4][VL filters], of which rows x columns are wanted, to their places in y; `to` is the first filter's
+ * first output. */
+static inline void put_tile(const tare__wino *w, const tare_real *from, int64_t filters, int64_t rows, int64_t columns,
+                            tare_real *to) {
     _Alignas(64) tare_real turned[VL * TILE * TILE];
     for (int p = 0; p < TILE * TILE; p += VL) { transpose_square(from + p * VL, VL, VL, turned + p, TILE * TILE); }
+    if (rows == TILE && columns == TILE && w->y_column == 1) {
+        if (w->add) {
+            put_whole(w, turned, filters, to, true);
+        } else {
+            put_whole(w, turned, filters, to, false);
+        }
+        return;
+    }
     for (int64_t k = 0; k < filters; k++, to += w->y_plane) {
-        const tare_real *square = turned + k * TILE * TILE;
         for (int64_t i = 0; i < rows; i++) {
-            put_row(to + i * w->y_row, w->y_column, square + i * TILE, columns, w->add);
+            put_some(to + i * w->y_row, w->y_column, turned + (k * TILE + i) * TILE, columns, w->add);
         }
     }
 }
@@ -41,23 +66,19 @@ static ALWAYS_INLINE void put_tile(const tare__wino *w, const tare_real *from, i
 /* One tile's products m[position][VL filters] to y. */
 static ALWAYS_INLINE void tile_out(const tare__wino *w, const tare_real *m, int64_t step, int64_t k, int64_t t,
                                    const int taps) {
-    _Alignas(64) tare_real half[TILE * STRIP_ROWS * VL], y[TILE * TILE * VL], bias[VL] = { 0 };
+    _Alignas(64) tare_real half[TILE * HALF_ROWS * VL], y[TILE * TILE * VL], bias[VL] = { 0 };
     const int n = TILE + taps - 1;
     strip s = strip_at(w, t, t + 1);
     int64_t filters = least(VL, w->filters - k);
-    for (int64_t j = 0; j < n; j++) { line_out(m + j * step, n * step, half + j * VL, STRIP_ROWS * VL, taps); }
-    for (int64_t i = 0; i < TILE; i++) { line_out(half + i * STRIP_ROWS * VL, VL, y + i * TILE * VL, VL, taps); }
+    for (int64_t j = 0; j < n; j++) { line_out(m + j * step, n * step, half + j * VL, HALF_ROWS * VL, taps); }
+    for (int64_t i = 0; i < TILE; i++) { line_out(half + i * HALF_ROWS * VL, VL, y + i * TILE * VL, VL, taps); }
     if (w->bias) {
         memcpy(bias, w->bias + k, (size_t)filters * sizeof *bias);
         for (int e = 0; e < TILE * TILE; e++) { vec_store(y + e * VL, vec_load(y + e * VL) + vec_load(bias)); }
     }
     int64_t rows = least(TILE, w->out_h - s.i * TILE), columns = least(TILE, w->out_w - s.j * TILE);
     tare_real *to = w->y + s.image * w->y_image + k * w->y_plane + s.i * TILE * w->y_row + s.j * TILE * w->y_column;
-    if (filters == VL && rows == TILE && columns == TILE) {
-        put_tile(w, y, VL, TILE, TILE, to);
-    } else {
-        put_tile(w, y, filters, rows, columns, to);
-    }
+    put_tile(w, y, filters, rows, columns, to);
 }
 
 /* The products of all positions for the panel of filters from k on, and their way to y. */
@@ -110,17 +131,17 @@ void TARE_K(wino)(const tare__wino *w, int64_t begin, int64_t end) {
 /* Tiles [begin, end) of dy for filters [k0, k1): to[position][tile][w->part]; their sums to bias unless NULL. */
 static ALWAYS_INLINE void tiles_dy(const tare__wino *w, int64_t begin, int64_t end, int64_t k0, int64_t k1,
                                    tare_real *to, int64_t step, double *bias, const int taps) {
-    _Alignas(64) tare_real values[STRIP_ROWS * STRIP_COLUMNS * VL], sums[VL];
+    _Alignas(64) tare_real values[TILE * STRIP_COLUMNS * VL], sums[VL];
     for (int64_t t = begin; t < end;) {
         strip s = strip_at(w, t, end);
         for (int64_t k = k0; k < k1; k += VL) {
-            planes p = { .channels = least(VL, k1 - k), .height = w->out_h, .width = w->out_w, .stride = 1 };
+            planes p = { .channels = least(VL, k1 - k), .height = w->out_h, .width = w->out_w };
             p.from = w->dy + (s.image * w->filters + k) * w->out_h * w->out_w;
             p.end = w->dy_end;
             p.first_row = s.i * TILE;
             p.first_column = s.j * TILE;
             strip_fill(&p, TILE, s.count * TILE, values);
-            strip_transform(values, s.count, to + (t - begin) * w->part + k - k0, step, w->part, taps, false);
+            strip_transform(values, 1, s.count, to + (t - begin) * w->part + k - k0, step, w->part, taps, false);
             if (!bias) { continue; }
             vec even = { 0 }, odd = { 0 };
             for (int64_t i = 0; i < TILE; i++) {

@@ -35,11 +35,11 @@ typedef struct tare__wino {
 } tare__wino;
 
 enum {
-    TARE__WINO_TILE = 4,       /* outputs along each side of a tile */
-    TARE__WINO_IN = 1 << 17,   /* numbers of transformed input, */
-    TARE__WINO_OUT = 66 << 10, /* and of a panel's products, at a time */
-    TARE__WINO_LINE = 16,      /* between positions, against a power of two */
-    TARE__WINO_TILES = 56,     /* most tiles at a time */
+    TARE__WINO_TILE = 4,                           /* outputs along each side of a tile */
+    TARE__WINO_IN = (1 << 20) / sizeof(tare_real), /* numbers of transformed input, */
+    TARE__WINO_OUT = 66 << 10,                     /* and of a panel's products, at a time */
+    TARE__WINO_LINE = 16,                          /* between positions, against a power of two */
+    TARE__WINO_TILES = 56,                         /* most tiles at a time */
 };
 
 static inline int64_t tare__wino_n(const tare__wino *w) { return w->taps + TARE__WINO_TILE - 1; }
