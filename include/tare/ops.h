@@ -63,6 +63,9 @@ TARE_API tare_tensor *tare_conv_transpose2d(tare_tape *t, tare_tensor *x, tare_t
  *   w [rows, D];  index: as many as `shape` has elements, each in 0..rows-1 (copied);  returns [shape..., D]
  *   errors  TARE_ESHAPE: w not a matrix, shape of more than 5 dimensions;  TARE_EINVAL: an index out of range */
 TARE_API tare_tensor *tare_embedding(tare_tape *t, tare_tensor *w, const int32_t *index, tare_shape shape);
+/* tare_embedding_of - the table that x holds rows of, and *index which; NULL where x is no result of tare_embedding that has its
+ * backward before it. For those who can do with the table what they would else do with every row; *index holds until backward. */
+TARE_API tare_tensor *tare_embedding_of(const tare_tensor *x, const int32_t **index);
 
 /* ---- pooling: x [N, C, H, W] ------------------------------------------------------------------------------------- */
 

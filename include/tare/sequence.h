@@ -76,7 +76,9 @@ TARE_API tare_tensor *tare_rotary(tare_tape *t, tare_tensor *x, tare_rotary_opt 
  *   opt.lengths: steps of each sequence. Behind its end h is 0, and nothing flows back.
  *   opt.h_last, opt.c_last: where the values of the states after the last step of each sequence go, [B,H]. No gradient comes back
  *   through them; h_T itself is a slice of the result.
- *   errors  TARE_ESHAPE: sizes;  TARE_EINVAL: a length outside 1..T, c0 or c_last without cells
+ *   opt.index: x is a table of x', [rows,G*H], of which each step of each sequence takes a row. So a vocabulary's inputs are made once
+ *   (tare_linear of the embedding's weight), not at every step.
+ *   errors  TARE_ESHAPE: sizes;  TARE_EINVAL: a length outside 1..T, an index outside the table, c0 or c_last without cells
  *   source  Cho et al. 2014, arXiv:1406.1078 (in the form of cuDNN); Hochreiter & Schmidhuber 1997 with forget gates (Gers 2000) */
 typedef enum tare_rnn_kind { TARE_RNN_TANH, TARE_RNN_RELU, TARE_GRU, TARE_LSTM } tare_rnn_kind;
 typedef struct tare_rnn_weights {
@@ -85,6 +87,9 @@ typedef struct tare_rnn_weights {
 typedef struct tare_rnn_opt {
     const int32_t *lengths; /* [B]; NULL: T each (copied) */
     tare_real *h_last, *c_last;
+    const int32_t *index; /* [steps,batch] (copied), or NULL */
+    int64_t steps, batch; /* of index */
+    bool batch_first;     /* index is [batch,steps] */
 } tare_rnn_opt;
 TARE_API tare_tensor *tare_rnn(tare_tape *t, tare_rnn_kind kind, tare_tensor *x, tare_rnn_weights w, tare_tensor *h0,
                                tare_tensor *c0, tare_rnn_opt opt);

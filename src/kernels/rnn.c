@@ -1,6 +1,6 @@
-/* rnn.c - one time step of gated recurrent cells after their matrix products, forward and back, for `rows` sequences.
- * Gates lie as [rows, gates, width]. Forward leaves their values where their sums were; backward puts the gradients of
- * the sums there. */
+/* rnn.c - one time step of gated recurrent cells after their matrix products, forward and back, for `cols` of the `width` features
+ * of `rows` sequences. Gates lie as [rows, gates, width], rows `pitch` apart. Forward leaves their values where their sums were;
+ * backward puts the gradients of the sums there. */
 #include "kernels.h"
 #include "vmath.h"
 
@@ -19,9 +19,10 @@ static inline void lstm_row(int64_t n, tare_real *i, tare_real *f, tare_real *g,
     }
 }
 
-void TARE_K(lstm)(int64_t rows, int64_t width, tare_real *gates, const tare_real *before, tare_real *c, tare_real *h) {
-    for (int64_t r = 0; r < rows; r++, gates += 4 * width, before += width, c += width, h += width) {
-        lstm_row(width, gates, gates + width, gates + 2 * width, gates + 3 * width, before, c, h);
+void TARE_K(lstm)(int64_t rows, int64_t cols, int64_t width, tare_real *gates, int64_t pitch, const tare_real *before,
+                  tare_real *c, tare_real *h) {
+    for (int64_t r = 0; r < rows; r++, gates += pitch, before += width, c += width, h += width) {
+        lstm_row(cols, gates, gates + width, gates + 2 * width, gates + 3 * width, before, c, h);
     }
 }
 
@@ -42,45 +43,47 @@ static inline void lstm_row_back(int64_t n, tare_real *i, tare_real *f, tare_rea
     }
 }
 
-void TARE_K(lstm_back)(int64_t rows, int64_t width, tare_real *gates, const tare_real *before, const tare_real *c,
-                       const tare_real *dy, const tare_real *dh, tare_real *dc) {
+void TARE_K(lstm_back)(int64_t rows, int64_t cols, int64_t width, tare_real *gates, int64_t pitch,
+                       const tare_real *before, const tare_real *c, const tare_real *dy, const tare_real *dh,
+                       tare_real *dc) {
     for (int64_t r = 0; r < rows; r++) {
         int64_t at = r * width;
-        tare_real *g = gates + 4 * at;
-        lstm_row_back(width, g, g + width, g + 2 * width, g + 3 * width, before + at, c + at, dy + at, dh + at,
-                      dc + at);
+        tare_real *g = gates + r * pitch;
+        lstm_row_back(cols, g, g + width, g + 2 * width, g + 3 * width, before + at, c + at, dy + at, dh + at, dc + at);
     }
 }
 
 /* ---- GRU: r, z, n;  n = tanh(x_n + r hidden_n),  h = (1 - z) n + z h' ---------------------------------------------- */
 
-static inline void gru_row(int64_t width, tare_real *r, tare_real *z, tare_real *n, const tare_real *hidden,
-                           const tare_real *before, tare_real *hidden_n, tare_real *h) {
+static inline void gru_row(int64_t cols, tare_real *r, tare_real *z, tare_real *n, const tare_real *hidden_r,
+                           const tare_real *hidden_z, const tare_real *hidden, const tare_real *before,
+                           tare_real *hidden_n, tare_real *h) {
     V_SIMD
-    for (int64_t j = 0; j < width; j++) {
-        const tare_real recurrent = hidden[2 * width + j];
-        r[j] = v_sigmoid(r[j] + hidden[j]);
-        z[j] = v_sigmoid(z[j] + hidden[width + j]);
+    for (int64_t j = 0; j < cols; j++) {
+        const tare_real recurrent = hidden[j];
+        r[j] = v_sigmoid(r[j] + hidden_r[j]);
+        z[j] = v_sigmoid(z[j] + hidden_z[j]);
         n[j] = v_tanh(n[j] + r[j] * recurrent);
         hidden_n[j] = recurrent;
         h[j] = n[j] + z[j] * (before[j] - n[j]);
     }
 }
 
-void TARE_K(gru)(int64_t rows, int64_t width, tare_real *gates, const tare_real *hidden, const tare_real *before,
-                 tare_real *hidden_n, tare_real *h) {
+void TARE_K(gru)(int64_t rows, int64_t cols, int64_t width, tare_real *gates, int64_t pitch, const tare_real *hidden,
+                 const tare_real *before, tare_real *hidden_n, tare_real *h) {
     for (int64_t r = 0; r < rows; r++) {
         int64_t at = r * width;
-        tare_real *g = gates + 3 * at;
-        gru_row(width, g, g + width, g + 2 * width, hidden + 3 * at, before + at, hidden_n + at, h + at);
+        tare_real *g = gates + r * pitch;
+        const tare_real *s = hidden + 3 * at;
+        gru_row(cols, g, g + width, g + 2 * width, s, s + width, s + 2 * width, before + at, hidden_n + at, h + at);
     }
 }
 
 /* dh: what reaches h from the step after; becomes what reaches the h before on the direct way. hidden_n becomes its gradient. */
-static inline void gru_row_back(int64_t width, tare_real *r, tare_real *z, tare_real *n, tare_real *hidden_n,
+static inline void gru_row_back(int64_t cols, tare_real *r, tare_real *z, tare_real *n, tare_real *hidden_n,
                                 const tare_real *before, const tare_real *dy, tare_real *dh) {
     V_SIMD
-    for (int64_t j = 0; j < width; j++) {
+    for (int64_t j = 0; j < cols; j++) {
         const tare_real reset = r[j], update = z[j], fresh = n[j], d = dh[j] + dy[j];
         const tare_real dn = d * (1 - update) * (1 - fresh * fresh);
         r[j] = dn * hidden_n[j] * reset * (1 - reset);
@@ -91,11 +94,11 @@ static inline void gru_row_back(int64_t width, tare_real *r, tare_real *z, tare_
     }
 }
 
-void TARE_K(gru_back)(int64_t rows, int64_t width, tare_real *gates, tare_real *hidden_n, const tare_real *before,
-                      const tare_real *dy, tare_real *dh) {
+void TARE_K(gru_back)(int64_t rows, int64_t cols, int64_t width, tare_real *gates, int64_t pitch, tare_real *hidden_n,
+                      const tare_real *before, const tare_real *dy, tare_real *dh) {
     for (int64_t r = 0; r < rows; r++) {
         int64_t at = r * width;
-        tare_real *g = gates + 3 * at;
-        gru_row_back(width, g, g + width, g + 2 * width, hidden_n + at, before + at, dy + at, dh + at);
+        tare_real *g = gates + r * pitch;
+        gru_row_back(cols, g, g + width, g + 2 * width, hidden_n + at, before + at, dy + at, dh + at);
     }
 }

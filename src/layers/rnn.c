@@ -39,33 +39,56 @@ static tare_tensor *normed_input(const tare__rnn_layer *l, tare_tape *tape, tare
     return tare_reshape(tape, sums, TARE_SHAPE(x->shape.dim[0], x->shape.dim[1], -1));
 }
 
+/* The states that layer i starts from; opt says where its last ones go. */
+static void carried(const rnn *r, int i, tare_tape *tape, tare_rnn_opt *opt, tare_tensor **h0, tare_tensor **c0) {
+    tare_rnn_state *s = r->state;
+    opt->lengths = r->sequence ? r->sequence->lengths : NULL;
+    *h0 = *c0 = NULL;
+    if (!s) { return; }
+    tare_shape shape = TARE_SHAPE(s->batch, r->hidden);
+    opt->h_last = s->h + i * s->count;
+    opt->c_last = s->c ? s->c + i * s->count : NULL;
+    *h0 = tare_input(tape, shape, opt->h_last);
+    *c0 = s->c ? tare_input(tape, shape, opt->c_last) : NULL;
+}
+
+static tare_rnn_weights without_input(tare_rnn_weights w) {
+    w.w_ih = NULL;
+    return w;
+}
+
+/* The first layer where x holds rows of an embedding: W_ih times the table, once, in place of W_ih times every step's row.
+ * NULL where it does not, or where the table has more rows than would save much. */
+static tare_tensor *run_table(const rnn *r, tare_tape *tape, tare_tensor *x) {
+    const tare__rnn_layer *l = &r->layer[0];
+    tare_rnn_opt opt = { .batch_first = r->batch_first };
+    tare_tensor *h0, *c0, *table = l->norm_ih || l->norm_hh ? NULL : tare_embedding_of(x, &opt.index);
+    opt.steps = x->shape.dim[r->batch_first], opt.batch = x->shape.dim[!r->batch_first];
+    if (!table || 2 * table->shape.dim[0] > opt.steps * opt.batch) { return NULL; }
+    carried(r, 0, tape, &opt, &h0, &c0);
+    tare_tensor *sums = tare_linear(tape, table, l->w.w_ih, NULL);
+    return tare_rnn(tape, r->kind, sums, without_input(l->w), h0, c0, opt);
+}
+
 static tare_tensor *run_layer(const rnn *r, int i, tare_tape *tape, tare_tensor *x) {
     const tare__rnn_layer *l = &r->layer[i];
-    tare_rnn_state *s = r->state;
-    tare_rnn_opt opt = { .lengths = r->sequence ? r->sequence->lengths : NULL };
-    tare_tensor *h0 = NULL, *c0 = NULL;
-    if (s) {
-        tare_shape shape = TARE_SHAPE(s->batch, r->hidden);
-        opt.h_last = s->h + i * s->count;
-        opt.c_last = s->c ? s->c + i * s->count : NULL;
-        h0 = tare_input(tape, shape, opt.h_last);
-        c0 = s->c ? tare_input(tape, shape, opt.c_last) : NULL;
-    }
+    tare_rnn_opt opt = { 0 };
+    tare_tensor *h0, *c0;
+    carried(r, i, tape, &opt, &h0, &c0);
     if (l->norm_hh) { return tare__rnn_cells(l, tape, x, h0, c0, opt); }
     if (!l->norm_ih) { return tare_rnn(tape, r->kind, x, l->w, h0, c0, opt); }
     tare_tensor *sums = normed_input(l, tape, x);
-    tare_tensor *y =
-        tare_rnn(tape, r->kind, sums, (tare_rnn_weights){ .w_hh = l->w.w_hh, .b_ih = l->w.b_ih, .b_hh = l->w.b_hh }, h0,
-                 c0, opt);
+    tare_tensor *y = tare_rnn(tape, r->kind, sums, without_input(l->w), h0, c0, opt);
     tare_release(tape, sums);
     return y;
 }
 
-static tare_tensor *run_layers(const rnn *r, tare_tape *tape, tare_tensor *x) {
+/* All layers, steps first; `done`: what the first one returned, or NULL. */
+static tare_tensor *run_layers(const rnn *r, tare_tape *tape, tare_tensor *x, tare_tensor *done) {
     tare_tensor *y = x;
     for (int i = 0; i < r->layers && y; i++) {
         tare_tensor *from = y;
-        y = run_layer(r, i, tape, from);
+        y = i == 0 && done ? done : run_layer(r, i, tape, from);
         if (from != x) { tare_release(tape, from); }
         if (r->dropout > 0 && i + 1 < r->layers) {
             tare_tensor *left = tare_dropout(tape, y, r->dropout);
@@ -89,9 +112,10 @@ static tare_tensor *forward(tare_layer *self, tare_tape *tape, tare_tensor *x) {
                               "rnn \"%s\": x %s has %" PRId64 " sequences, the state carried %" PRId64, self->name,
                               tare_shape_text(x->shape, &text), batch, r->state->batch);
     }
-    if (!r->batch_first) { return run_layers(r, tape, x); }
-    tare_tensor *turned = tare_transpose(tape, x, 0, 1), *y = run_layers(r, tape, turned);
-    tare_release(tape, turned);
+    tare_tensor *first = run_table(r, tape, x);
+    if (!r->batch_first) { return run_layers(r, tape, x, first); }
+    tare_tensor *turned = first ? x : tare_transpose(tape, x, 0, 1), *y = run_layers(r, tape, turned, first);
+    if (turned != x) { tare_release(tape, turned); }
     tare_tensor *out = tare_transpose(tape, y, 0, 1);
     tare_release(tape, y);
     return out;

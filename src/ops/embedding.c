@@ -101,3 +101,10 @@ const tare_op tare_op_embedding = {
 tare_tensor *tare_embedding(tare_tape *t, tare_tensor *w, const int32_t *index, tare_shape shape) {
     return tare_apply(t, &tare_op_embedding, &w, 1, &(attributes){ index, shape });
 }
+
+tare_tensor *tare_embedding_of(const tare_tensor *x, const int32_t **index) {
+    const tare_node *n = x ? x->node : NULL;
+    if (!n || n->op != &tare_op_embedding || !n->saved) { return NULL; }
+    *index = n->saved;
+    return n->in[0];
+}

@@ -1,31 +1,41 @@
-/* rnn.c - recurrent nets over whole sequences: one product for the inputs of all steps, then step by step the product with the
- * state before and the cell (kernels/rnn.c). The sequences of a batch are shared out among the threads, each of which walks all
- * steps with its own. rnn_back.c has the other direction. */
+/* rnn.c - recurrent nets over whole sequences as one op: shapes and cases. rnn_forward.c and rnn_back.c do the work, rnn_walk.c
+ * shares it out. */
 #include "rnn.h"
 
-#include "../core/gemm.h"
-
 #include <inttypes.h>
-#include <string.h>
-
-static int64_t gates_of(tare_rnn_kind kind) { return kind == TARE_LSTM ? 4 : kind == TARE_GRU ? 3 : 1; }
-static bool has_cells(tare_rnn_kind kind) { return kind == TARE_LSTM || kind == TARE_GRU; }
 
 /* ---- shapes ------------------------------------------------------------------------------------------------------ */
 
 static const tare_real *data(const tare_node *n, int i) { return n->in[i] ? n->in[i]->data : NULL; }
 
+int64_t tare__rnn_values(const tare__rnn *r) {
+    return r->steps * r->batch * (r->pitch + (tare__rnn_has_cells(r->kind) ? r->width : 0));
+}
+
+/* Rows of the gates are no power of two apart: that would put a whole column into one set of the cache. */
+static int64_t pitch_of(int64_t sums) { return sums % 256 == 0 ? sums + 16 : sums; }
+
 tare__rnn tare__rnn_of(const tare_node *n) {
     const tare__rnn_attr *attr = n->attr;
+    const tare_rnn_opt *opt = &attr->opt;
     const int64_t *x = n->in[RNN_X]->shape.dim, *w = n->in[RNN_W_HH]->shape.dim;
-    tare__rnn r = { .kind = attr->kind, .steps = x[0], .batch = x[1], .in = x[2], .width = w[1], .sums = w[0] };
+    tare__rnn r = { .kind = attr->kind, .width = w[1], .sums = w[0], .pitch = pitch_of(w[0]) };
+    r.steps = opt->index ? opt->steps : x[0], r.batch = opt->index ? opt->batch : x[1], r.in = opt->index ? x[0] : x[2];
     r.x = data(n, RNN_X), r.w_ih = data(n, RNN_W_IH), r.w_hh = data(n, RNN_W_HH);
     r.b_ih = data(n, RNN_B_IH), r.b_hh = data(n, RNN_B_HH), r.h0 = data(n, RNN_H0), r.c0 = data(n, RNN_C0);
-    r.lengths = attr->opt.lengths;
+    r.lengths = opt->lengths;
+    r.index = opt->index;
+    r.index_step = opt->batch_first ? 1 : r.batch, r.index_row = opt->batch_first ? r.steps : 1;
     r.gates = n->saved ? n->saved : n->scratch;
-    r.cells = r.gates && has_cells(r.kind) ? r.gates + r.steps * r.batch * r.sums : NULL;
+    r.cells = r.gates && tare__rnn_has_cells(r.kind) ? r.gates + r.steps * r.batch * r.pitch : NULL;
     r.y = n->out ? n->out->data : NULL;
     return r;
+}
+
+void tare__rnn_kept(tare__rnn *r) {
+    const int32_t *kept = (const int32_t *)(const void *)(r->gates + tare__rnn_values(r));
+    if (r->index) { r->index = kept + (r->lengths ? r->batch : 0); }
+    if (r->lengths) { r->lengths = kept; }
 }
 
 static tare_status check_input(tare_node *n, int i, const char *what, tare_shape wanted) {
@@ -35,14 +45,36 @@ static tare_status check_input(tare_node *n, int i, const char *what, tare_shape
                           tare_shape_text(wanted, &must));
 }
 
+/* x as a table and an index into it: what sizes they make. */
+static tare_status check_index(tare_node *n, const tare_rnn_opt *opt, tare_shape *x) {
+    tare_shape_buf text;
+    if (n->in[RNN_W_IH] || x->ndim != 2 || opt->steps < 1 || opt->batch < 1) {
+        return tare_node_fail(n, TARE_ESHAPE,
+                              "x %s must be a table [rows,G*H] for an index [%" PRId64 ",%" PRId64 "], without w_ih",
+                              tare_shape_text(*x, &text), opt->steps, opt->batch);
+    }
+    for (int64_t i = 0; i < opt->steps * opt->batch; i++) {
+        if (opt->index[i] < 0 || opt->index[i] >= x->dim[0]) {
+            return tare_node_fail(n, TARE_EINVAL,
+                                  "index %d at position %" PRId64 " is outside the table of %" PRId64 " rows",
+                                  (int)opt->index[i], i, x->dim[0]);
+        }
+    }
+    *x = TARE_SHAPE(opt->steps, opt->batch, x->dim[1]);
+    return TARE_OK;
+}
+
 static tare_status check_shapes(tare_node *n, tare_rnn_kind kind) {
     tare_shape x = n->in[RNN_X]->shape, w = n->in[RNN_W_HH]->shape;
+    const tare_rnn_opt *opt = &((const tare__rnn_attr *)n->attr)->opt;
     tare_shape_buf text;
+    tare_status status = opt->index ? check_index(n, opt, &x) : TARE_OK;
+    if (status) { return status; }
     if (x.ndim != 3 || x.dim[0] < 1 || x.dim[1] < 1) {
         return tare_node_fail(n, TARE_ESHAPE, "x %s must be [T,B,in], with a step and a sequence at least",
                               tare_shape_text(x, &text));
     }
-    int64_t gates = gates_of(kind);
+    int64_t gates = tare__rnn_gates(kind);
     if (w.ndim != 2 || w.dim[1] < 1 || w.dim[0] != gates * w.dim[1]) {
         return tare_node_fail(n, TARE_ESHAPE, "w_hh %s must be [%" PRId64 "*H,H]", tare_shape_text(w, &text), gates);
     }
@@ -52,29 +84,13 @@ static tare_status check_shapes(tare_node *n, tare_rnn_kind kind) {
                               tare_shape_text(x, &text), sums);
     }
     tare_shape state = TARE_SHAPE(x.dim[1], w.dim[1]);
-    tare_status status = check_input(n, RNN_W_IH, "w_ih", TARE_SHAPE(sums, x.dim[2]));
+    status = check_input(n, RNN_W_IH, "w_ih", TARE_SHAPE(sums, x.dim[2]));
     if (!status) { status = check_input(n, RNN_B_IH, "b_ih", TARE_SHAPE(sums)); }
     if (!status) { status = check_input(n, RNN_B_HH, "b_hh", TARE_SHAPE(sums)); }
     if (!status) { status = check_input(n, RNN_H0, "h0", state); }
     if (!status) { status = check_input(n, RNN_C0, "c0", state); }
     n->shape = TARE_SHAPE(x.dim[0], x.dim[1], w.dim[1]);
     return status;
-}
-
-/* What forward works with beside the gates: zeros for states that were not given, a bias, W_hh turned, and the GRU's h'. */
-typedef struct forward_room {
-    int64_t zeros, bias, turned, hidden, all;
-} forward_room;
-
-static forward_room room_of(const tare__rnn *r, bool grad) {
-    forward_room m = { 0 };
-    int64_t steps = r->steps * r->batch;
-    m.zeros = grad ? 0 : steps * (r->sums + (has_cells(r->kind) ? r->width : 0));
-    m.bias = m.zeros + r->batch * r->width;
-    m.turned = m.bias + r->sums;
-    m.hidden = m.turned + (r->steps > 1 ? tare__rnn_pitch(r->sums) * r->width : 0);
-    m.all = m.hidden + (r->kind == TARE_GRU ? r->batch * r->sums : 0);
-    return m;
 }
 
 static tare_status check(tare_node *n) {
@@ -94,163 +110,18 @@ static tare_status check(tare_node *n) {
                                   (int)r.lengths[b], b, r.steps);
         }
     }
-    int64_t steps = r.steps * r.batch, state = r.batch * r.width;
-    size_t values = (size_t)(steps * (r.sums + (has_cells(r.kind) ? r.width : 0)));
-    n->saved_bytes = values * sizeof(tare_real) + (r.lengths ? (size_t)r.batch * sizeof *r.lengths : 0);
-    n->scratch_bytes = (size_t)room_of(&r, n->grad).all * sizeof(tare_real);
-    n->grad_scratch_bytes = (size_t)(3 * state) * sizeof(tare_real);
-    n->macs = (double)steps * (double)r.sums * (double)(r.width + (n->in[RNN_W_IH] ? r.in : 0));
+    size_t kept = (r.lengths ? (size_t)r.batch : 0) + (r.index ? (size_t)(r.steps * r.batch) : 0);
+    n->saved_bytes = (size_t)tare__rnn_values(&r) * sizeof(tare_real) + kept * sizeof(int32_t);
+    n->scratch_bytes = (size_t)tare__rnn_forward_room(&r, n->grad) * sizeof(tare_real);
+    n->grad_scratch_bytes = (size_t)tare__rnn_backward_room(&r) * sizeof(tare_real);
+    n->macs = (double)(r.steps * r.batch) * (double)r.sums * (double)(r.width + (n->in[RNN_W_IH] ? r.in : 0));
     return TARE_OK;
-}
-
-/* ---- the inputs of all steps ------------------------------------------------------------------------------------- */
-
-typedef struct forward_job {
-    tare__rnn r;
-    const tare_real *bias, *zeros, *turned;
-    tare_real *hidden;
-    const tare_rnn_opt *opt;
-} forward_job;
-
-static void add_bias(void *context, int64_t begin, int64_t end) {
-    const forward_job *j = context;
-    int64_t at = begin * j->r.sums;
-    tare__kernels()->add(end - begin, j->r.sums, (tare__view){ j->r.x + at, j->r.sums, 1 },
-                         (tare__view){ j->bias, 0, 1 }, j->r.gates + at, j->r.sums, false);
-}
-
-static void sum_inputs(const forward_job *j) {
-    const tare__rnn *r = &j->r;
-    int64_t rows = r->steps * r->batch;
-    if (!r->w_ih) {
-        tare_parallel_for(rows, tare__grain((double)r->sums), add_bias, (void *)j);
-        return;
-    }
-    tare__gemm(&(tare__gemm_args){ .trans_b = true,
-                                   .m = rows,
-                                   .n = r->sums,
-                                   .k = r->in,
-                                   .alpha = 1,
-                                   .a = r->x,
-                                   .lda = r->in,
-                                   .b = r->w_ih,
-                                   .ldb = r->in,
-                                   .c = r->gates,
-                                   .ldc = r->sums,
-                                   .bias_column = j->bias });
-}
-
-/* The GRU's b_hh stands inside r (...), so it cannot join the other. */
-static void fill_bias(const tare__rnn *r, tare_real *bias) {
-    for (int64_t s = 0; s < r->sums; s++) {
-        bias[s] = (r->b_ih ? r->b_ih[s] : 0) + (r->b_hh && r->kind != TARE_GRU ? r->b_hh[s] : 0);
-    }
-}
-
-typedef struct turn_job {
-    const tare__rnn *r;
-    tare_real *to;
-} turn_job;
-
-/* Rows [begin, end) of W_hh^T: many products are worth one transposition. */
-static void turn_weight(void *context, int64_t begin, int64_t end) {
-    const turn_job *j = context;
-    int64_t width = j->r->width, pitch = tare__rnn_pitch(j->r->sums);
-    tare__kernels()->copy(end - begin, j->r->sums, j->r->w_hh + begin, 1, width, j->to + begin * pitch, pitch, 1,
-                          false);
-}
-
-/* ---- step by step ------------------------------------------------------------------------------------------------ */
-
-/* to (+)= h W_hh^T of `rows` sequences */
-static void multiply_state(const forward_job *j, int64_t rows, const tare_real *h, tare_real *to) {
-    const tare__rnn *r = &j->r;
-    bool gru = r->kind == TARE_GRU;
-    tare__gemm(&(tare__gemm_args){ .trans_b = !j->turned,
-                                   .m = rows,
-                                   .n = r->sums,
-                                   .k = r->width,
-                                   .alpha = 1,
-                                   .a = h,
-                                   .lda = r->width,
-                                   .b = j->turned ? j->turned : r->w_hh,
-                                   .ldb = j->turned ? tare__rnn_pitch(r->sums) : r->width,
-                                   .beta = !gru,
-                                   .c = to,
-                                   .ldc = r->sums,
-                                   .bias_column = gru ? r->b_hh : NULL });
-}
-
-/* The cells of rows [row, row + rows) at a step. */
-static void run_cells(const forward_job *j, int64_t step, int64_t row, int64_t rows, const tare_real *h) {
-    const tare__kernel_table *kernels = tare__kernels();
-    const tare__rnn *r = &j->r;
-    int64_t at = step * r->batch + row, width = r->width;
-    tare_real *gates = r->gates + at * r->sums, *y = r->y + at * width;
-    if (r->kind == TARE_LSTM) {
-        const tare_real *before = step ? r->cells + (at - r->batch) * width : (r->c0 ? r->c0 : j->zeros) + row * width;
-        kernels->lstm(rows, width, gates, before, r->cells + at * width, y);
-    } else if (r->kind == TARE_GRU) {
-        kernels->gru(rows, width, gates, j->hidden + row * r->sums, h, r->cells + at * width, y);
-    } else {
-        (r->kind == TARE_RNN_TANH ? kernels->tanh : kernels->relu)(rows * width, 0, gates, y);
-    }
-}
-
-static void forward_step(const forward_job *j, int64_t step, int64_t begin, int64_t end) {
-    const tare__rnn *r = &j->r;
-    int64_t at = step * r->batch + begin, width = r->width;
-    const tare_real *h = step ? r->y + (at - r->batch) * width : (r->h0 ? r->h0 : j->zeros) + begin * width;
-    multiply_state(j, end - begin, h, r->kind == TARE_GRU ? j->hidden + begin * r->sums : r->gates + at * r->sums);
-    if (!r->lengths) {
-        run_cells(j, step, begin, end - begin, h);
-        return;
-    }
-    for (int64_t row = begin; row < end; row++) {
-        if (tare__rnn_runs(r, step, row)) {
-            run_cells(j, step, row, 1, h + (row - begin) * width);
-        } else {
-            memset(r->y + (step * r->batch + row) * width, 0, (size_t)width * sizeof *r->y);
-        }
-    }
-}
-
-static void forward_rows(void *context, int64_t begin, int64_t end) {
-    const forward_job *j = context;
-    const tare__rnn *r = &j->r;
-    for (int64_t step = 0; step < r->steps; step++) { forward_step(j, step, begin, end); }
-    for (int64_t row = begin; row < end; row++) {
-        int64_t last = ((r->lengths ? r->lengths[row] : r->steps) - 1) * r->batch + row;
-        size_t bytes = (size_t)r->width * sizeof(tare_real);
-        if (j->opt->h_last) { memcpy(j->opt->h_last + row * r->width, r->y + last * r->width, bytes); }
-        if (j->opt->c_last) { memcpy(j->opt->c_last + row * r->width, r->cells + last * r->width, bytes); }
-    }
-}
-
-static void forward(tare_node *n) {
-    forward_job j = { .r = tare__rnn_of(n), .opt = &((const tare__rnn_attr *)n->attr)->opt };
-    tare__rnn *r = &j.r;
-    forward_room m = room_of(r, n->grad);
-    tare_real *scratch = n->scratch, *bias = scratch + m.bias;
-    j.hidden = scratch + m.hidden;
-    j.zeros = memset(scratch + m.zeros, 0, (size_t)(r->batch * r->width) * sizeof *scratch);
-    fill_bias(r, bias);
-    j.bias = bias;
-    if (n->saved && r->lengths) { /* the caller's need not outlive the call */
-        memcpy(r->gates + r->steps * r->batch * (r->sums + (r->cells ? r->width : 0)), r->lengths,
-               (size_t)r->batch * sizeof *r->lengths);
-    }
-    sum_inputs(&j);
-    if (r->steps > 1) {
-        j.turned = scratch + m.turned;
-        tare_parallel_for(r->width, 16, turn_weight, &(turn_job){ r, scratch + m.turned });
-    }
-    tare_parallel_for(r->batch, tare__rnn_chunk(r->batch), forward_rows, &j);
 }
 
 /* ---- cases ------------------------------------------------------------------------------------------------------- */
 
 static const int32_t lengths[] = { 2, 5, 3 };
+static const int32_t indices[] = { 3, 1, 1, 0, 3, 3, 1, 0, 1, 3 };
 
 #define INPUTS(t, b, i, h, g)                                                                                          \
     .in = { { 3, { t, b, i } },   { 2, { (g) * (h), h } }, { 2, { (g) * (h), i } }, { 1, { (g) * (h) } },              \
@@ -278,6 +149,18 @@ static const tare_opcase cases[] = {
       ATTR(TARE_LSTM, .lengths = NULL) },
     { .name = "lstm_wide", INPUTS(2, 19, 3, 17, 4), .absent = NO_C0, ATTR(TARE_LSTM, .lengths = NULL) },
     { .name = "lstm_one_step", INPUTS(1, 2, 3, 4, 4), ATTR(TARE_LSTM, .lengths = NULL) },
+    { .name = "lstm_table",
+      .in = { { 2, { 4, 12 } }, { 2, { 12, 3 } }, { 0, { 0 } }, { 1, { 12 } }, { 1, { 12 } }, { 2, { 2, 3 } } },
+      .absent = NO_W_IH | NO_C0,
+      ATTR(TARE_LSTM, .index = indices, .steps = 5, .batch = 2) },
+    { .name = "gru_table",
+      .in = { { 2, { 4, 9 } }, { 2, { 9, 3 } }, { 0, { 0 } }, { 1, { 9 } }, { 1, { 9 } } },
+      .absent = NO_W_IH | NO_STATE,
+      ATTR(TARE_GRU, .index = indices, .steps = 5, .batch = 2, .batch_first = true) },
+    { .name = "relu_table",
+      .in = { { 2, { 4, 3 } }, { 2, { 3, 3 } } },
+      .absent = NO_W_IH | NO_BIAS | NO_STATE,
+      ATTR(TARE_RNN_RELU, .index = indices, .steps = 5, .batch = 2) },
     { .name = NULL },
 };
 
@@ -290,7 +173,7 @@ const tare_op tare_op_rnn = {
     .reads = TARE_READS_IN(RNN_X) | TARE_READS_IN(RNN_W_HH) | TARE_READS_IN(RNN_W_IH) | TARE_READS_IN(RNN_H0) |
              TARE_READS_IN(RNN_C0) | TARE_READS_OUT,
     .check = check,
-    .forward = forward,
+    .forward = tare__rnn_forward,
     .backward = tare__rnn_backward,
     .cases = cases,
 };

@@ -160,3 +160,21 @@ op("rnn", "lstm_lengths", recurrent("lstm", SHORT), *net(5, 3, 2, 4, 4))
 op("rnn", "lstm_summed", recurrent("lstm"), *net(3, 2, 16, 4, 4, w_ih=False, biased=False, h0=False, c0=False))
 op("rnn", "lstm_wide", recurrent("lstm"), *net(2, 19, 3, 17, 4, c0=False))
 op("rnn", "lstm_one_step", recurrent("lstm"), *net(1, 2, 3, 4, 4))
+
+
+def from_table(kind, index):
+    """Each step of each sequence takes a row of x: index [T,B]."""
+    run = recurrent(kind)
+    return lambda x, *rest: run(x[index], *rest)
+
+
+TABLE = torch.tensor([3, 1, 1, 0, 3, 3, 1, 0, 1, 3])
+
+
+def table(g, h, biased, h0):
+    return normal(4, g * h), *net(5, 2, 0, h, g, w_ih=False, biased=biased, h0=h0, c0=False)[1:]
+
+
+op("rnn", "lstm_table", from_table("lstm", TABLE.view(5, 2)), *table(4, 3, True, True))
+op("rnn", "gru_table", from_table("gru", TABLE.view(2, 5).T), *table(3, 3, True, False))
+op("rnn", "relu_table", from_table("relu", TABLE.view(5, 2)), *table(1, 3, False, False))
