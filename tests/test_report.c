@@ -196,6 +196,52 @@ static void test_hostile_text_stays_text(void **state) {
     test_dir_remove(dir);
 }
 
+/* ---- comparisons ------------------------------------------------------------------------------------------------- */
+
+/* One axis of two values, two seeds each; `more` goes into the object. */
+static void put_comparison(const char *dir, const char *more) {
+    char text[4096];
+    snprintf(text, sizeof text,
+             "{\"format_version\":1,\"metric\":{\"name\":\"loss\"},\"axes\":[{\"key\":\"norm\",\"values\":[\"bn\"]}],"
+             "\"seeds\":[1,2],\"pairs\":[],\"rankings\":[],\"cells\":[{\"id\":0,\"at\":[\"bn\"],\"stats\":{\"n\":3},"
+             "\"runs\":[{\"seed\":1,\"status\":\"diverged\",\"folder\":\"bn/1\"},"
+             "{\"seed\":2,\"status\":\"ok\",\"folder\":\"bn/2\"},{\"seed\":3,\"status\":\"missing\"}]}]%s}",
+             more);
+    put(dir, "comparison.json", text);
+}
+
+static void test_comparison(void **state) {
+    (void)state;
+    char *dir = test_dir_new();
+    assert_int_equal(mkdir(test_path(dir, "bn"), 0777), 0);
+    for (int seed = 1; seed <= 2; seed++) {
+        char name[64];
+        snprintf(name, sizeof name, "bn/%d", seed);
+        assert_int_equal(mkdir(test_path(dir, name), 0777), 0);
+        snprintf(name, sizeof name, "bn/%d/metrics.jsonl", seed);
+        put(dir, name,
+            "{\"event\":\"train\",\"step\":1,\"loss\":2}\n"
+            "{\"event\":\"norm_stats\",\"step\":1,\"layer\":\"n\",\"out_var\":2}\n");
+    }
+    put_comparison(dir, ",\"command\":\"</script>\"");
+    report r = report_of(dir);
+    const cJSON *runs = member(r.data, "runs");
+    assert_string_equal(member(r.data, "kind")->valuestring, "comparison");
+    assert_string_equal(member(member(r.data, "comparison"), "command")->valuestring, "</script>");
+    assert_int_equal(cJSON_GetArraySize(runs), 2); /* the one that is missing has no curves */
+    assert_non_null(curve(r, "train", "loss"));
+    assert_null(cJSON_GetObjectItem(named(runs, "name", "bn/1"), "layers")); /* in full: the first that is ok */
+    assert_int_equal(cJSON_GetArraySize(member(named(runs, "name", "bn/2"), "layers")), 1);
+    report_free(r);
+    put(dir, "bn/2/config.json", "{\"broken"); /* one bad run does not take the others with it */
+    r = report_of(dir);
+    assert_int_equal(cJSON_GetArraySize(member(r.data, "runs")), 1);
+    report_free(r);
+    put(dir, "comparison.json", "{\"format_version\":2}");
+    assert_status(TARE_EFORMAT, tare_report_write(dir, NULL));
+    test_dir_remove(dir);
+}
+
 /* ---- pictures ---------------------------------------------------------------------------------------------------- */
 
 static void test_pictures(void **state) {
@@ -319,7 +365,7 @@ static void test_errors(void **state) {
     (void)state;
     char *dir = test_dir_new();
     assert_status(TARE_ENOENT, tare_report_write(dir, NULL));
-    assert_contains(tare_error(), "neither");
+    assert_contains(tare_error(), "no run and no comparison");
     assert_status(TARE_ENOENT, tare_report_write(test_path(dir, "nowhere"), NULL));
     put(dir, "config.json", "{\"program\":\"mn");
     assert_status(TARE_EFORMAT, tare_report_write(dir, NULL));
@@ -339,6 +385,7 @@ int main(void) {
         cmocka_unit_test(test_steps_made_again_count_once),
         cmocka_unit_test(test_needs_nothing_else),
         cmocka_unit_test(test_hostile_text_stays_text),
+        cmocka_unit_test(test_comparison),
         cmocka_unit_test(test_pictures),
         cmocka_unit_test(test_pictures_share_a_budget),
         cmocka_unit_test(test_thin_keeps_what_is_few),

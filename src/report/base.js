@@ -45,8 +45,8 @@ function show(name, x) {
 }
 
 // A difference has its sign, and shares differ by points.
-function difference(name, x) {
-  const text = isShare(name) ? (100 * x).toFixed(2) + " points" : plain(x, 3);
+function difference(name, x, unit = " points") {
+  const text = isShare(name) ? (100 * x).toFixed(2) + unit : plain(x, 3);
   return x > 0 ? "+" + text : text.replace("-", "−");
 }
 

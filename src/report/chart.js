@@ -67,6 +67,10 @@ function tickTexts(ticks, name) {
 // it has made; the figure says so in data-drawn, which the tests read.
 const waiting = []; // charts that are drawn once the page has them: before, they have no width
 
+function drawWaiting() {
+  while (waiting.length) { waiting.shift()(); }
+}
+
 function frame({ title, note, label, tools, draw, below }) {
   const svg = s("svg", { role: "img", "aria-label": label || title, tabindex: 0 });
   const holder = h("div", {}, svg);

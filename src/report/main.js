@@ -15,15 +15,16 @@ function themeButton() {
 }
 
 function page() {
-  const data = JSON.parse(document.getElementById("data").textContent), run = data.runs[0];
-  const sections = runSections(run).flat().filter(Boolean);
+  const data = JSON.parse(document.getElementById("data").textContent), comparison = data.kind === "comparison";
+  const run = data.runs[0], name = comparison ? data.name : run.name;
+  const sections = (comparison ? comparisonSections(data) : runSections(run)).flat().filter(Boolean);
   document.getElementById("page").append(
-    h("div", { class: "top" }, h("div", {}, h("p", { class: "kicker" }, `Tare ${data.tare} · ${data.kind}`), h("h1", {}, run.name)),
+    h("div", { class: "top" }, h("div", {}, h("p", { class: "kicker" }, `Tare ${data.tare} · ${data.kind}`), h("h1", {}, name)),
       themeButton()),
-    ...runHeadline(run).flat().filter(Boolean),
+    ...[comparison ? comparisonHeadline(data) : runHeadline(run)].flat().filter(Boolean),
     h("nav", { "aria-label": "sections" }, sections.map((one) => h("a", { href: "#" + one.id }, one.dataset.title))),
     ...sections);
-  waiting.forEach((draw) => draw());
+  drawWaiting();
 }
 
 // On paper nothing can be opened.

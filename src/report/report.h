@@ -47,6 +47,7 @@ int64_t tare__thin(const double *value, int64_t n, int64_t most, int64_t *index)
 /* What is left to be spent, over all runs of a report. */
 typedef struct tare__budget {
     int64_t points;        /* most points of a curve */
+    int64_t steps;         /* most columns of a heatmap */
     int64_t picture_bytes; /* for all that is still to come */
     bool details;          /* this run with statistics, pictures and texts; else its curves alone */
 } tare__budget;

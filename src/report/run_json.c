@@ -7,7 +7,7 @@
 
 #include "../io/io.h"
 
-enum { LARGEST_TEXT = 200000, MOST_TEXTS = 24, LONGEST_SAMPLE = 4000, MOST_STEPS = 80 };
+enum { LARGEST_TEXT = 200000, MOST_TEXTS = 24, LONGEST_SAMPLE = 4000 };
 
 void tare__report_number(tare__text *out, double value) {
     char text[32];
@@ -51,11 +51,11 @@ tare_status tare__report_read(const char *folder, const char *file, cJSON **json
     return TARE_OK;
 }
 
-/* ,"key": and the value as it is, or null. */
+/* The value as it is, or null. */
 static void add_value(tare__text *out, const char *key, const cJSON *value) {
     char *text = value ? cJSON_PrintUnformatted(value) : NULL;
     out->failed = out->failed || (value && !text);
-    tare__text_format(out, ",\"%s\":%s", key, text ? text : "null");
+    tare__json_raw(out, key, text ? text : "null");
     cJSON_free(text);
 }
 
@@ -136,8 +136,8 @@ static tare_status add_all_curves(tare__text *out, const tare__metrics *m, int64
 /* ---- statistics by layer ----------------------------------------------------------------------------------------- */
 
 /* Evenly chosen rows, the same for all layers, so that they stand side by side. */
-static void add_layer(tare__text *out, const tare__series *s) {
-    int64_t index[MOST_STEPS], n = s->rows < MOST_STEPS ? s->rows : MOST_STEPS;
+static void add_layer(tare__text *out, const tare__series *s, int64_t most, int64_t *index) {
+    int64_t n = s->rows < most ? s->rows : most;
     for (int64_t i = 0; i < n; i++) { index[i] = n > 1 ? i * (s->rows - 1) / (n - 1) : 0; }
     tare__json_open(out, NULL, '{');
     tare__json_string(out, "event", s->event);
@@ -152,12 +152,16 @@ static void add_layer(tare__text *out, const tare__series *s) {
     tare__json_close(out, '}');
 }
 
-static void add_layers(tare__text *out, const tare__metrics *m) {
+static tare_status add_layers(tare__text *out, const tare__metrics *m, int64_t most) {
+    int64_t *index = tare_malloc((size_t)most * sizeof *index);
+    if (!index) { return TARE_ENOMEM; }
     tare__json_open(out, "layers", '[');
     for (int64_t i = 0; i < m->count; i++) {
-        if (m->series[i].of && m->series[i].rows > 0) { add_layer(out, &m->series[i]); }
+        if (m->series[i].of && m->series[i].rows > 0) { add_layer(out, &m->series[i], most, index); }
     }
     tare__json_close(out, ']');
+    tare_free(index);
+    return TARE_OK;
 }
 
 /* ---- words ------------------------------------------------------------------------------------------------------- */
@@ -198,8 +202,8 @@ static void add_texts(tare__text *out, const cJSON *texts) {
 static tare_status add_details(tare__text *out, const char *folder, const tare__metrics *m, tare__budget *budget) {
     tare_status s = add_summary(out, folder);
     if (s == TARE_OK) { s = add_json_file(out, folder, "confusion.json", "confusion", false); }
+    if (s == TARE_OK) { s = add_layers(out, m, budget->steps); }
     if (s != TARE_OK) { return s; }
-    add_layers(out, m);
     add_texts(out, m->texts);
     return tare__report_pictures(out, folder, m->texts, budget);
 }

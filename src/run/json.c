@@ -43,6 +43,11 @@ void tare__json_bool(tare__text *t, const char *key, bool value) {
     tare__text_add(t, value ? "true" : "false");
 }
 
+void tare__json_raw(tare__text *t, const char *key, const char *json) {
+    begin(t, key);
+    tare__text_add(t, json);
+}
+
 char *tare__json_indented(const char *json) {
     tare__text t = { 0 };
     int depth = 0, lists = 0; /* lists stay on their line */

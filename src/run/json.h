@@ -11,6 +11,7 @@ void tare__json_string(tare__text *t, const char *key, const char *text); /* NUL
 void tare__json_number(tare__text *t, const char *key, double value);     /* NaN and Inf: null */
 void tare__json_int(tare__text *t, const char *key, int64_t value);
 void tare__json_bool(tare__text *t, const char *key, bool value);
+void tare__json_raw(tare__text *t, const char *key, const char *json); /* a value that is JSON already */
 
 /* tare__json_indented - the same JSON with line breaks in its objects, for people; tare_free it. NULL: TARE_ENOMEM. */
 char *tare__json_indented(const char *json);

@@ -1,4 +1,4 @@
-/* report.c - `tare report RUN...`: a run as one HTML file. */
+/* report.c - `tare report RUN...`: a run or a comparison as one HTML file. */
 #include <tare/tare.h>
 
 #include <stdlib.h>
@@ -12,7 +12,7 @@ typedef struct options {
 
 static const tare_option table[] = {
     { .kind = TARE_OPTION_GROUP, .help = "What to report on" },
-    { "", TARE_OPTION_FILES, offsetof(options, folders), NULL, "FOLDER", "folders of runs",
+    { "", TARE_OPTION_FILES, offsetof(options, folders), NULL, "FOLDER", "folders of runs or of comparisons",
       .flags = TARE_OPTION_LOCAL },
     { "out", TARE_OPTION_STRING, offsetof(options, out), NULL, "FILE",
       "where to write the report of a single folder (default: report.html in it)", .flags = TARE_OPTION_LOCAL },
@@ -47,7 +47,7 @@ static tare_status report(const options *o, const char *folder) {
 int main(int argc, char **argv) {
     options o = { 0 };
     bool failed = false;
-    tare_options *args = tare_options_new("report", TARE_DESCRIBE "a run as one HTML file");
+    tare_options *args = tare_options_new("report", TARE_DESCRIBE "a run or a comparison as one HTML file");
     tare_status s = args ? tare_options_add(args, table, &o) : TARE_ENOMEM;
     if (s == TARE_OK) { s = tare_options_parse(args, argc, argv); }
     const char *text = s == TARE_OK ? tare_options_text(args) : NULL;

@@ -57,6 +57,38 @@ for step in 0 10 20; do
     echo "{\"event\":\"sample\",\"step\":$step,\"text\":\"ROMEO:\\n<b>But</b>, soft! & \\\"what\\\" light\"}"
 done >"$text/metrics.jsonl"
 
+# Two norms at two batch sizes, two seeds; one run has diverged, one is missing.
+comparison=$out/runs/comparison
+mkdir -p "$comparison"
+run() { # run NORM BATCH SEED STATUS VALUE
+    folder="norm=$1,batch=$2/seed-$3"
+    printf '{"seed":%d,"status":"%s",%s"folder":"%s","reason":"<b>&","seconds":1.5}' "$3" "$4" "${5:+\"value\":$5,}" "$folder"
+    [ "$4" != missing ] || return 0
+    mkdir -p "$comparison/$folder"
+    config mnist "$1" >"$comparison/$folder/config.json"
+    curves $((100 + 20 * $3)) >"$comparison/$folder/metrics.jsonl"
+}
+cell() { # cell ID NORM BATCH RUNS STATS
+    printf '{"id":%d,"at":["%s","%s"],"name":"x","runs":[%s],"stats":{"n":2,%s}}' "$1" "$2" "$3" "$4" "$5"
+}
+good='"ok":2,"mean":0.85,"sd":0.07,"low":0.2,"high":1.2,"best":0.9,"seconds":1.5,"peak_bytes":61865984'
+cat >"$comparison/comparison.json" <<END
+{"format":"tare-comparison","format_version":1,"version":"0.1.0","command":"tare compare mnist --vary 'norm=bn,<i>'","program":"mnist",
+ "state":"partial","machine":{"cpu":"a processor","cores":2},"metric":{"name":"test_accuracy","up":true},"fixed":{"epochs":"2","quiet":""},
+ "budget":{"epochs":"2"},"axes":[{"key":"norm","values":["bn","<i>"]},{"key":"batch","values":["8","64"]}],"compared":"norm",
+ "seeds":[1,2],"alpha":0.05,"seeds_needed":6,
+ "tune":{"key":"lr","values":["1e-3","3e-3"],"seed":0,"cells":[]},
+ "cells":[$(cell 0 bn 8 "$(run bn 8 1 ok 0.8),$(run bn 8 2 ok 0.9)" "$good"),
+  $(cell 1 bn 64 "$(run bn 64 1 ok 0.8),$(run bn 64 2 missing)" '"ok":1,"missing":1,"mean":0.8,"best":0.8'),
+  $(cell 2 '<i>' 8 "$(run '<i>' 8 1 ok 0.7),$(run '<i>' 8 2 ok 0.75)" "$good"),
+  $(cell 3 '<i>' 64 "$(run '<i>' 64 1 diverged),$(run '<i>' 64 2 crashed)" '"ok":0,"diverged":1,"crashed":1')],
+ "pairs":[{"a":"bn","b":"<i>","at":["8"],"cells":[0,2],"n":2,"tested":2,"difference":0.125,"low":-0.2,"high":0.4,"p":0.5,"exact":true,
+  "p_holm":0.5,"wins":2,"losses":0,"ties":0,"better":"bn"},
+  {"a":"bn","b":"<i>","at":["64"],"cells":[1,3],"n":0,"exact":false,"wins":1,"losses":0,"ties":1}],
+ "rankings":[{"at":["8"],"order":[{"cell":0,"value":"bn","groups":"a"},{"cell":2,"value":"<i>","groups":"b"}]},
+  {"at":["64"],"order":[{"cell":1,"value":"bn","groups":"a"},{"cell":3,"value":"<i>","groups":"a"}]}]}
+END
+
 mkdir -p "$out/runs/begun" # of which nothing is known yet
 config mnist bn >"$out/runs/begun/config.json"
 : >"$out/runs/begun/metrics.jsonl"
