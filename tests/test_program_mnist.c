@@ -115,6 +115,44 @@ static void test_leaves_what_reports_show(void **state) {
     assert_contains(o->err, "no run");
 }
 
+/* --steps ends within an epoch, tests then, and resumes to the same bits; --eval-every tests in between and changes nothing. */
+static void test_steps(void **state) {
+    (void)state;
+    const char *common = "--arch mlp --norm bn --steps 25";
+    assert_code(0, run("tare-mnist " SMALL "%s --out %s/steps", work, common, work));
+    assert_code(0, run("tare-mnist " SMALL "%s --eval-every 10 --out %s/steps-eval", work, common, work));
+    assert_true(metric(place("steps"), "end", "step") == 25 && metric(place("steps"), "end", "epoch") == 2);
+    assert_same_model(place("steps"), place("steps-eval"));
+    assert_true(isnan(metric(place("steps"), "eval", "step")));
+    assert_true(metric(place("steps-eval"), "eval", "step") == 20);
+    double tested = metric(place("steps-eval"), "eval", "test_accuracy");
+    assert_true(tested > 0.2 && tested <= 1);
+    assert_code(2, run("tare-mnist " SMALL "--steps 25 --epochs 2 --out %s/both", work, work));
+    const outcome *o = run("tare-mnist " SMALL "--arch mlp --epochs 1000 --seconds 0.05 --out %s/seconds", work, work);
+    assert_code(0, o);
+    assert_true(metric(place("seconds"), "end", "seconds") >= 0.05 && metric(place("seconds"), "end", "epoch") < 1000);
+    assert_true(isfinite(metric(place("seconds"), "end", "test_accuracy")));
+}
+
+/* Tests at the end: other contrast, which instance norm does not see; batch norm with each image's own statistics. */
+static void test_tests(void **state) {
+    (void)state;
+    const char *common = "--arch cnn --epochs 4 --test-contrast 0.2 --test-norm-batch 1";
+    assert_code(0, run("tare-mnist " SMALL "%s --norm bn --out %s/tests-bn", work, common, work));
+    assert_code(0, run("tare-mnist " SMALL "%s --norm in --out %s/tests-in", work, common, work));
+    assert_near(metric(place("tests-in"), "contrast", "contrast"), 0.2, 0);
+    assert_true(metric(place("tests-bn"), "contrast", "contrast_accuracy") <
+                metric(place("tests-bn"), "end", "test_accuracy"));
+    double same =
+        metric(place("tests-in"), "contrast", "contrast_accuracy") - metric(place("tests-in"), "end", "test_accuracy");
+    assert_true(fabs(same) <= 0.05);
+    assert_true(metric(place("tests-bn"), "batch_norm", "batch_statistics_accuracy") > 0);
+    assert_code(0, run("tare-mnist " SMALL "--arch mlp --epochs 1 --test-norm-batch 1 --out %s/tests-mlp", work, work));
+    assert_true(
+        isnan(metric(place("tests-mlp"), "batch_norm", "batch_statistics_accuracy"))); /* one value has no variance */
+    assert_true(isnan(metric(place("tests-in"), "batch_norm", "batch_statistics_accuracy")));
+}
+
 static void test_resnet(void **state) {
     (void)state;
     const outcome *o =
@@ -487,6 +525,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_learns),
         cmocka_unit_test(test_leaves_what_reports_show),
+        cmocka_unit_test(test_steps),
+        cmocka_unit_test(test_tests),
         cmocka_unit_test(test_resnet),
         cmocka_unit_test(test_accumulate),
         cmocka_unit_test(test_resume),

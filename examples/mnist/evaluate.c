@@ -26,8 +26,24 @@ int64_t count_correct(const tare_tensor *logits, const int32_t *labels, score *p
 
 /* ---- over a data set --------------------------------------------------------------------------------------------- */
 
+/* The batch on the tape, each image with `contrast` times its differences from its own mean. */
+static tare_tensor *input(tare_tape *tape, const tare_batch *b, double contrast) {
+    if (contrast == 1) { return tare_input_view(tape, b->shape, b->x); }
+    tare_tensor *x = tare_input(tape, b->shape, NULL);
+    int64_t size = x ? x->numel / b->n : 0;
+    for (int64_t n = 0; x && n < b->n; n++) {
+        const tare_real *from = b->x + n * size;
+        tare_real *to = x->data + n * size;
+        double mean = 0;
+        for (int64_t i = 0; i < size; i++) { mean += (double)from[i]; }
+        mean /= (double)size;
+        for (int64_t i = 0; i < size; i++) { to[i] = (tare_real)(mean + contrast * ((double)from[i] - mean)); }
+    }
+    return x;
+}
+
 /* One pass of the loader, over its batches of `least` samples or more. */
-static tare_status pass(tare_layer *model, tare_tape *tape, tare_loader *loader, int64_t least,
+static tare_status pass(tare_layer *model, tare_tape *tape, tare_loader *loader, int64_t least, double contrast,
                         tare_confusion *confusion, score *out) {
     *out = (score){ 0 };
     int64_t correct = 0, seen = 0;
@@ -35,8 +51,7 @@ static tare_status pass(tare_layer *model, tare_tape *tape, tare_loader *loader,
     while (tare_loader_next(loader, &b)) {
         if (b.n < least) { continue; }
         tare_tape_reset(tape);
-        tare_tensor *x = tare_input_view(tape, b.shape, b.x);
-        tare_tensor *logits = tare_forward(model, tape, x);
+        tare_tensor *logits = tare_forward(model, tape, input(tape, &b, contrast));
         tare_tensor *loss = tare_cross_entropy(tape, logits, b.labels, (tare_cross_entropy_opt){ 0 });
         if (!loss) { return tare_fail(tare_tape_status(tape), "%s", tare_tape_error(tape)); }
         out->loss += tare_item(loss) * (double)b.n;
@@ -52,16 +67,26 @@ static tare_status pass(tare_layer *model, tare_tape *tape, tare_loader *loader,
 /* Mean loss and accuracy over one pass of the loader, on a tape in evaluation mode; `confusion` (NULL: none) is filled. */
 tare_status evaluate(tare_layer *model, tare_tape *tape, tare_loader *loader, tare_confusion *confusion, score *out) {
     if (confusion) { tare_confusion_reset(confusion); }
-    return pass(model, tape, loader, 1, confusion, out);
+    return pass(model, tape, loader, 1, 1, confusion, out);
+}
+
+/* Accuracy on images whose contrast is not what it was in training. */
+tare_status evaluate_contrast(tare_layer *model, tare_tape *tape, tare_loader *loader, double contrast,
+                              double *accuracy) {
+    score changed;
+    tare_status s = pass(model, tape, loader, 1, contrast, NULL, &changed);
+    *accuracy = changed.accuracy;
+    return s;
 }
 
 /* Accuracy where batch norm takes the statistics of each test batch; NaN without batch norm, or where a batch is too short to
- * have any. Batches of one sample are passed over. */
+ * have any. A last batch of one sample is passed over, unless all are of one. */
 tare_status evaluate_by_batch(tare_layer *model, tare_tape *tape, tare_loader *loader, double *accuracy) {
     score by_batch;
     *accuracy = (double)NAN;
     if (tare_batch_statistics(model, true) == 0) { return TARE_OK; }
-    tare_status s = pass(model, tape, loader, 2, NULL, &by_batch);
+    int64_t least = tare_loader_batches(loader) < tare_loader_samples(loader) ? 2 : 1;
+    tare_status s = pass(model, tape, loader, least, 1, NULL, &by_batch);
     tare_batch_statistics(model, false);
     if (s == TARE_OK) { *accuracy = by_batch.accuracy; }
     return s == TARE_ESHAPE ? TARE_OK : s;
@@ -139,7 +164,15 @@ static const char *class_name(const input_spec *in, int64_t k, char *buffer, siz
     return buffer;
 }
 
-static tare_status open_test_data(const options *o, const input_spec *in, tare_dataset **test, tare_loader **loader) {
+/* Test images in their order, `batch` at a time. */
+tare_status test_loader_new(const options *o, const input_spec *in, const tare_dataset *test, int64_t batch,
+                            tare_loader **loader) {
+    tare_shape image = image_shape(o, in);
+    tare_loader_opt opt = { .batch = batch, .limit = o->test_limit, .height = image.dim[1], .width = image.dim[2] };
+    return tare_loader_new(test, opt, loader);
+}
+
+static tare_status open_test_data(const options *o, const input_spec *in, tare_dataset **test) {
     tare_dataset *unused = NULL;
     tare_data_opt size = { .channels = in->channels, .height = in->height, .width = in->width };
     tare_status s = tare_data_open(o->data, size, &unused, test);
@@ -155,10 +188,7 @@ static tare_status open_test_data(const options *o, const input_spec *in, tare_d
     }
     memcpy((*test)->mean, in->mean, sizeof in->mean); /* scaled as the training images were */
     memcpy((*test)->std, in->std, sizeof in->std);
-    tare_shape image = image_shape(o, in);
-    return tare_loader_new(
-        *test, (tare_loader_opt){ .batch = 256, .limit = o->test_limit, .height = image.dim[1], .width = image.dim[2] },
-        loader);
+    return TARE_OK;
 }
 
 static void print_score(const options *o, const input_spec *in, const score *s, double by_batch) {
@@ -184,14 +214,17 @@ static void print_score(const options *o, const input_spec *in, const score *s, 
 int evaluate_run(const options *o) {
     finished f = { { 0 }, NULL, NULL, NULL };
     tare_dataset *test = NULL;
-    tare_loader *loader = NULL;
+    tare_loader *loader = NULL, *norm_loader = NULL;
     score result;
     double by_batch;
     tare_status s = finished_load(&f, o);
-    if (s == TARE_OK) { s = open_test_data(o, &f.in, &test, &loader); }
+    if (s == TARE_OK) { s = open_test_data(o, &f.in, &test); }
+    if (s == TARE_OK) { s = test_loader_new(o, &f.in, test, TEST_BATCH, &loader); }
+    if (s == TARE_OK) { s = test_loader_new(o, &f.in, test, o->test_norm_batch, &norm_loader); }
     if (s == TARE_OK) { s = evaluate(f.model, f.tape, loader, NULL, &result); }
-    if (s == TARE_OK) { s = evaluate_by_batch(f.model, f.tape, loader, &by_batch); }
+    if (s == TARE_OK) { s = evaluate_by_batch(f.model, f.tape, norm_loader, &by_batch); }
     if (s == TARE_OK) { print_score(o, &f.in, &result, by_batch); }
+    tare_loader_free(norm_loader);
     tare_loader_free(loader);
     tare_dataset_free(test);
     finished_free(&f);

@@ -14,9 +14,12 @@ typedef struct options {
     double dropout;
     /* learning */
     tare_learn_opt learn;
-    int64_t epochs, batch, accumulate;
-    double label_smoothing;
-    int64_t norm_stats;
+    int64_t epochs, steps, batch, accumulate;
+    double label_smoothing, seconds;
+    int64_t norm_stats, eval_every;
+    /* testing */
+    int64_t test_norm_batch;
+    double test_contrast;
     /* what to do instead of training */
     const char *eval;
     tare_files predict;
@@ -43,17 +46,21 @@ tare_layer *model_new(tare_params *ps, const options *o, const input_spec *in);
 tare_shape image_shape(const options *o, const input_spec *in);
 
 /* evaluate.c */
-enum { SCORE_CLASSES = 256 };
+enum { SCORE_CLASSES = 256, TEST_BATCH = 256 };
 typedef struct score {
     double loss, accuracy;
     int64_t correct[SCORE_CLASSES], count[SCORE_CLASSES]; /* of each class, the first so many */
 } score;
 int64_t count_correct(const tare_tensor *logits, const int32_t *labels, score *per_class);
 tare_status evaluate(tare_layer *model, tare_tape *tape, tare_loader *loader, tare_confusion *confusion, score *out);
+tare_status evaluate_contrast(tare_layer *model, tare_tape *tape, tare_loader *loader, double contrast,
+                              double *accuracy);
 tare_status evaluate_by_batch(tare_layer *model, tare_tape *tape, tare_loader *loader, double *accuracy);
 void compare_text(double running, double by_batch, char *text, size_t size);
 #define COMPARE_FIELDS(running, by_batch)                                                                              \
     TARE_FIELDS(TARE_NUMBER("running_statistics_accuracy", running), TARE_NUMBER("batch_statistics_accuracy", by_batch))
+tare_status test_loader_new(const options *o, const input_spec *in, const tare_dataset *test, int64_t batch,
+                            tare_loader **loader);
 tare_status input_spec_file(input_spec *in, const char *path, bool save);
 int evaluate_run(const options *o);
 int predict_files(const options *o);

@@ -28,14 +28,30 @@ static const tare_option table[] = {
     { .kind = TARE_OPTION_GROUP, .help = "Training" },
     { "epochs", TARE_OPTION_INT, AT(epochs), "3", "N", "passes over the training images", .min = 1, .max = 1e6,
       .flags = TARE_OPTION_RESUME },
+    { "steps", TARE_OPTION_INT, AT(steps), "0", "N", "updates of the weights, in place of --epochs; 0: whole epochs",
+      .min = 0, .max = 1e12 },
+    { "seconds", TARE_OPTION_REAL, AT(seconds), "0", "S",
+      "stop after S seconds of training, test and end the run; 0: never", .min = 0, .max = 1e9,
+      .flags = TARE_OPTION_RESUME },
     { "batch", TARE_OPTION_INT, AT(batch), "64", "N", "images in a batch", .min = 1, .max = 1e6 },
     { "accumulate", TARE_OPTION_INT, AT(accumulate), "1", "K", "batches whose gradients make one update", .min = 1,
       .max = 1e6 },
     { "label-smoothing", TARE_OPTION_REAL, AT(label_smoothing), "0", "S", "share of the loss spread over all classes",
       .min = 0, .max = 1 },
+    { "eval-every", TARE_OPTION_INT, AT(eval_every), "0", "K",
+      "test every K steps too, not after each epoch alone; 0: never", .min = 0, .max = 1e12,
+      .flags = TARE_OPTION_RESUME },
     { "norm-stats", TARE_OPTION_INT, AT(norm_stats), "0", "K",
       "every K steps, log what each layer does to mean and variance, gradient norms and singular values; 0: never",
       .min = 0, .max = 2147483647, .flags = TARE_OPTION_RESUME },
+
+    { .kind = TARE_OPTION_GROUP, .help = "Testing, at the end" },
+    { "test-norm-batch", TARE_OPTION_INT, AT(test_norm_batch), "256", "N",
+      "images in a batch where batch norm is tested with each batch's own statistics; 1: each image's own", .min = 1,
+      .max = 1e6, .flags = TARE_OPTION_RESUME | TARE_OPTION_EVAL },
+    { "test-contrast", TARE_OPTION_REAL, AT(test_contrast), "1", "C",
+      "test once more on images with C times the contrast; 1: no such test", .min = 0, .max = 100,
+      .flags = TARE_OPTION_RESUME },
     { 0 },
 };
 
@@ -90,6 +106,9 @@ int options_read(tare_options *args, options *o, int argc, char **argv) {
     }
     s = check_combination(o);
     if (s == TARE_OK) { s = tare_run_adopt(args, &o->run, o->eval); }
+    if (s == TARE_OK && o->steps > 0 && tare_options_given(args, "epochs")) {
+        s = tare_fail(TARE_EINVAL, "--steps and --epochs: choose one");
+    }
     bool has_rate = tare_options_given(args, "lr") || o->run.resume || o->eval;
     if (s == TARE_OK) { s = tare_learn_resolve(&o->learn, has_rate); }
     if (s != TARE_OK) { return usage(); }

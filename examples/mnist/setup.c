@@ -40,9 +40,9 @@ static tare_status make_loaders(trainer *t) {
                                  .augment = augment,
                                  .height = image.dim[1],
                                  .width = image.dim[2] };
-    tare_loader_opt testing = { .batch = 256, .limit = o->test_limit, .height = image.dim[1], .width = image.dim[2] };
     tare_status s = tare_loader_new(t->train, training, &t->loader);
-    return s == TARE_OK ? tare_loader_new(t->test, testing, &t->test_loader) : s;
+    if (s == TARE_OK) { s = test_loader_new(o, &t->in, t->test, TEST_BATCH, &t->test_loader); }
+    return s == TARE_OK ? test_loader_new(o, &t->in, t->test, o->test_norm_batch, &t->norm_loader) : s;
 }
 
 /* ---- model and optimizer ----------------------------------------------------------------------------------------- */
@@ -62,7 +62,10 @@ static tare_status make_model(trainer *t) {
 
 static tare_status make_schedule(trainer *t) {
     int64_t update = t->o->batch * t->o->accumulate, samples = tare_loader_samples(t->loader);
-    return tare_learn_schedule(&t->o->learn, (samples + update - 1) / update * t->o->epochs, &t->schedule);
+    int64_t epoch = (samples + update - 1) / update;
+    t->steps = t->o->steps > 0 ? t->o->steps : epoch * t->o->epochs;
+    t->epochs = (t->steps + epoch - 1) / epoch;
+    return tare_learn_schedule(&t->o->learn, t->steps, &t->schedule);
 }
 
 /* ---- state ------------------------------------------------------------------------------------------------------- */
@@ -191,7 +194,7 @@ int trainer_begin(trainer *t, const tare_options *args) {
     if (s != TARE_OK) {
         return fail(s == TARE_EINVAL ? EXIT_USAGE : 1);
     } /* groups that do not divide the channels, ... */
-    progress.total = tare_loader_samples(t->loader) * o->epochs;
+    progress.total = tare_loader_samples(t->loader) * t->epochs;
     t->progress = tare_progress_new(progress);
     s = t->progress ? print_start(t) : TARE_ENOMEM;
     if (s == TARE_OK && o->run.dry_run) { return print_dry_run(t, args) == TARE_OK ? 0 : fail(1); }
@@ -216,6 +219,7 @@ void trainer_end(trainer *t) {
     tare_params_free(t->ps);
     tare_loader_free(t->loader);
     tare_loader_free(t->test_loader);
+    tare_loader_free(t->norm_loader);
     tare_dataset_free(t->train);
     tare_dataset_free(t->test);
     tare_free(t->in.class_names);

@@ -75,23 +75,43 @@ static tare_status log_step(trainer *t, epoch_sums before) {
                                     TARE_NUMBER("seconds", t->total_seconds + t->sums.seconds)));
 }
 
-/* Until the epoch's images are used up, or somebody asks to stop. */
+/* --eval-every: how good it is in between; no part of the time that training takes. */
+static tare_status test_between(trainer *t) {
+    if (t->o->eval_every == 0 || t->step % t->o->eval_every != 0) { return TARE_OK; }
+    score test;
+    tare_status s = evaluate(t->model, t->test_tape, t->test_loader, NULL, &test);
+    if (s != TARE_OK) { return s; }
+    return tare_run_log(t->run, "eval",
+                        TARE_FIELDS(TARE_NUMBER("step", t->step), TARE_NUMBER("test_loss", test.loss),
+                                    TARE_NUMBER("test_accuracy", test.accuracy),
+                                    TARE_NUMBER("seconds", t->total_seconds + t->sums.seconds)));
+}
+
+static bool out_of_time(const trainer *t) {
+    return t->o->seconds > 0 && t->total_seconds + t->sums.seconds >= t->o->seconds;
+}
+
+static bool all_made(const trainer *t) { return t->step >= t->steps || out_of_time(t); }
+
+/* Until the epoch's images are used up, all updates are made, or somebody asks to stop. */
 static tare_status train_images(trainer *t) {
     char title[32];
     int64_t samples = tare_loader_samples(t->loader);
-    double start = tare_clock(), seconds = t->sums.seconds;
-    snprintf(title, sizeof title, "epoch %lld/%lld", (long long)t->epoch + 1, (long long)t->o->epochs);
+    double start = tare_clock();
+    snprintf(title, sizeof title, "epoch %lld/%lld", (long long)t->epoch + 1, (long long)t->epochs);
     tare_progress_begin(t->progress, title, t->epoch * samples, samples, t->sums.seen);
-    while (t->sums.seen < samples && !tare_stop()) {
+    while (t->sums.seen < samples && !all_made(t) && !tare_stop()) {
         epoch_sums before = t->sums;
         tare_guard_keep(t->guard);
         if (t->o->norm_stats > 0 && t->step % t->o->norm_stats == 0) { tare_norm_stats_begin(t->stats); }
         tare_status s = train_step(t);
         if (s == TARE_ENONFINITE) { return explain_nonfinite(t, before); }
         if (s != TARE_OK) { return s; }
-        t->sums.seconds = seconds + tare_clock() - start;
+        t->sums.seconds += tare_clock() - start;
         s = log_step(t, before);
+        if (s == TARE_OK) { s = test_between(t); }
         if (s != TARE_OK) { return s; }
+        start = tare_clock();
         tare_progress_step(t->progress, t->sums.seen - before.seen, "loss %.4f  accuracy %.2f%%",
                            t->sums.loss / (double)t->sums.seen, 100.0 * (double)t->sums.correct / (double)t->sums.seen);
     }
@@ -117,7 +137,7 @@ static tare_status finish_epoch(trainer *t) {
                                  TARE_NUMBER("test_accuracy", test.accuracy), TARE_NUMBER("best", t->best),
                                  TARE_NUMBER("seconds", t->total_seconds), TARE_NUMBER("images_per_second", rate)));
     tare_progress_print(t->progress, "%5lld/%-5lld %8.4f %9.2f%% %11.4f %9.2f%%%s %9.0f %8.1f", (long long)t->epoch,
-                        (long long)t->o->epochs, loss, 100 * accuracy, test.loss, 100 * test.accuracy, best ? "*" : " ",
+                        (long long)t->epochs, loss, 100 * accuracy, test.loss, 100 * test.accuracy, best ? "*" : " ",
                         rate, t->sums.seconds);
     t->sums = (epoch_sums){ 0 };
     if (s == TARE_OK) { s = trainer_save(t, "last.safetensors"); }
@@ -129,16 +149,16 @@ static tare_status finish_epoch(trainer *t) {
 
 static tare_status train_epochs(trainer *t) {
     tare_status s = TARE_OK;
-    if (t->epoch < t->o->epochs) {
+    if (t->epoch < t->epochs) {
         tare_progress_heading(t->progress, "%11s %8s %10s %11s %10s  %9s %8s", "epoch", "loss", "accuracy", "test loss",
                               "test acc.", "images/s", "seconds");
     } else {
         tare_progress_print(t->progress, "all %lld epochs are done; --epochs N adds more", (long long)t->epoch);
     }
-    while (s == TARE_OK && t->epoch < t->o->epochs) {
+    while (s == TARE_OK && t->epoch < t->epochs && !all_made(t)) {
         s = train_images(t);
         if (s != TARE_OK) { return s; }
-        if (t->sums.seen < tare_loader_samples(t->loader)) { break; } /* asked to stop */
+        if (t->sums.seen < tare_loader_samples(t->loader) && !all_made(t)) { break; } /* asked to stop */
         s = finish_epoch(t);
     }
     return s;
@@ -157,16 +177,28 @@ static int stop(trainer *t) {
 static tare_status compare_statistics(trainer *t) {
     double by_batch;
     char text[256];
-    tare_status s = evaluate_by_batch(t->model, t->test_tape, t->test_loader, &by_batch);
+    tare_status s = evaluate_by_batch(t->model, t->test_tape, t->norm_loader, &by_batch);
     if (s != TARE_OK || !isfinite(by_batch)) { return s; }
     compare_text(t->test_accuracy, by_batch, text, sizeof text);
     tare_progress_print(t->progress, "%s", text);
     return tare_run_log(t->run, "batch_norm", COMPARE_FIELDS(t->test_accuracy, by_batch));
 }
 
+/* --test-contrast */
+static tare_status test_contrast(trainer *t) {
+    double c = t->o->test_contrast, accuracy;
+    if (c == 1) { return TARE_OK; }
+    tare_status s = evaluate_contrast(t->model, t->test_tape, t->test_loader, c, &accuracy);
+    if (s != TARE_OK) { return s; }
+    tare_progress_print(t->progress, "with %g times the contrast %.2f%%", c, 100 * accuracy);
+    return tare_run_log(t->run, "contrast",
+                        TARE_FIELDS(TARE_NUMBER("contrast", c), TARE_NUMBER("contrast_accuracy", accuracy)));
+}
+
 static int finish(trainer *t) {
     const char *folder = tare_run_folder(t->run);
     tare_status s = compare_statistics(t);
+    if (s == TARE_OK) { s = test_contrast(t); }
     if (s == TARE_OK) { s = tare_confusion_write(t->confusion, t->run, t->test); }
     if (s != TARE_OK) { return fail(1); }
     s = tare_run_log(t->run, "end",
@@ -196,7 +228,7 @@ int train(const options *o, const tare_options *args) {
             tare_progress_clear(t.progress);
             fail(code);
         } else {
-            code = t.epoch < o->epochs ? stop(&t) : finish(&t);
+            code = t.epoch < t.epochs && !all_made(&t) ? stop(&t) : finish(&t);
         }
     }
     trainer_end(&t);

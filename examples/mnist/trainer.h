@@ -14,7 +14,7 @@ typedef struct trainer {
     const options *o;
     input_spec in;
     tare_dataset *train, *test;
-    tare_loader *loader, *test_loader;
+    tare_loader *loader, *test_loader, *norm_loader; /* the last for batch norm with batches' own statistics */
     tare_params *ps;
     tare_layer *model;
     tare_optim *optim;
@@ -28,6 +28,7 @@ typedef struct trainer {
     tare_run *run;
     tare_checkpoint *state; /* what is saved: weights, optimizer, tape's stream, and all that follows */
     int64_t epoch, step;    /* epochs completed, updates made */
+    int64_t epochs, steps;  /* until which to train; the last epoch may be cut short by steps */
     epoch_sums sums;
     double test_accuracy, best, total_seconds, grad_norm;
     tare_loader_state place;
