@@ -142,7 +142,8 @@ static tare_layer *layer_of(tare_params *ps, const layer_case *c, int64_t channe
 static void set_running(tare_params *ps) {
     const double mean[] = { 0.5, -0.25, 0.125 }, var[] = { 1.5, 0.5, 2 };
     tare_tensor *m = tare_params_find(ps, "n.running_mean"), *v = tare_params_find(ps, "n.running_var");
-    for (int i = 0; i < 3; i++) {
+    if (!m) { m = tare_params_find(ps, "inner.running_mean"), v = tare_params_find(ps, "inner.running_var"); }
+    for (int64_t i = 0; i < m->numel; i++) {
         m->data[i] = (tare_real)mean[i];
         v->data[i] = (tare_real)var[i];
     }
@@ -200,6 +201,7 @@ static void layer_goldens(void **state) {
         { "switchable_norm", "evaluation", "switch", true },
         { "conditional_norm", "bn", "bn:affine=no", false },
         { "conditional_norm", "in", "in:affine=no,eps=0.1", false },
+        { "conditional_norm", "evaluation", "bn:affine=no", true },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) { against_golden(&cases[i]); }
 }

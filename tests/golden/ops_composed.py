@@ -94,5 +94,12 @@ def conditional(eps, over):
     return f
 
 
+def conditional_running(x, gamma, beta):
+    classes, (mean, var) = torch.tensor([2, 0, 2]), (by_channel(x, torch.tensor(r, dtype=torch.float64)) for r in RUNNING)
+    return gamma[classes][:, :, None, None] * (x - mean) / (var + 1e-5).sqrt() + beta[classes][:, :, None, None]
+
+
+RUNNING = ([0.5, -0.25], [1.5, 0.5])
+op("conditional_norm", "evaluation", conditional_running, normal(3, 2, 3, 4), normal(4, 2), normal(4, 2))
 op("conditional_norm", "bn", conditional(1e-5, (0, 2, 3)), normal(3, 2, 3, 4), normal(4, 2), normal(4, 2))
 op("conditional_norm", "in", conditional(0.1, (2, 3)), normal(3, 2, 3, 4), normal(4, 2), normal(4, 2))
