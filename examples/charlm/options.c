@@ -57,9 +57,10 @@ static const tare_option table[] = {
       "width of a character's embedding; 0: as many as there are characters, --width at most", .min = 0, .max = 65536 },
     { "nonlinearity", TARE_OPTION_CHOICE, AT(nonlinearity), "tanh", "tanh|relu", "of rnn", .flags = TARE_OPTION_FIXED },
 
-    { .kind = TARE_OPTION_GROUP, .help = "Training" },
-    { "steps", TARE_OPTION_INT, AT(steps), "2000", "N", "updates of the weights", .min = 1, .max = 1e9,
-      .flags = TARE_OPTION_RESUME },
+    { .kind = TARE_OPTION_GROUP, .help = "Training (with Adam: gpt and bert beta2 0.99, recurrent nets lr 0.002)" },
+    { "steps", TARE_OPTION_INT, AT(steps), "2000", "N",
+      "updates of the weights; unless --warmup says otherwise 100 of them, a twentieth of short runs, warm up",
+      .min = 1, .max = 1e9, .flags = TARE_OPTION_RESUME },
     { "batch", TARE_OPTION_INT, AT(batch), "0", "N", "sequences in a batch; 0: 12, in recurrent nets 32", .min = 0,
       .max = 65536 },
     { "eval-every", TARE_OPTION_INT, AT(eval_every), "250", "K", "steps from test to test", .min = 1, .max = 1e9,
@@ -181,7 +182,7 @@ static void resolve_learning(const tare_options *args, options *o) {
     if (!rate && is_adam(o) && is_recurrent(o)) { l->lr = 2e-3; }
     if (!tare_options_given(args, "beta2") && is_adam(o) && !is_recurrent(o)) { l->beta2 = 0.99; }
     if (!tare_options_given(args, "warmup") && l->warmup > o->steps / 20) { l->warmup = o->steps / 20; }
-    if (!tare_options_given(args, "schedule") && rate && l->lr <= 1e-4) { l->schedule = "cosine"; }
+    if (!tare_options_given(args, "schedule") && rate && l->lr < 1e-4) { l->schedule = "cosine"; }
 }
 
 static tare_status resolve(const tare_options *args, options *o) {
@@ -202,6 +203,9 @@ static tare_status add_tables(tare_options *args, options *o) {
     if (s == TARE_OK) { s = tare_options_add(args, writing, o); }
     if (s == TARE_OK) { s = tare_options_default(args, "schedule", "cosine:min=1e-4"); }
     if (s == TARE_OK) { s = tare_options_default(args, "warmup", "100"); }
+    /* What is resolved later is no fixed default: the command that repeats a run always says it. */
+    if (s == TARE_OK) { s = tare_options_default(args, "warmup", NULL); }
+    if (s == TARE_OK) { s = tare_options_default(args, "beta2", NULL); }
     if (s == TARE_OK) { s = tare_options_default(args, "weight-decay", "0.1"); }
     return s == TARE_OK ? tare_options_default(args, "clip", "1") : s;
 }

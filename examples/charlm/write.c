@@ -204,6 +204,7 @@ static void report(const options *o, output *out, double seconds) {
         return;
     }
     putchar('\n');
+    fflush(stdout); /* before what stderr says */
     if (!o->run.quiet) {
         fprintf(stderr, "%lld tokens in %.2f s: %.0f tokens/s\n", (long long)out->written, seconds, rate);
     }
