@@ -72,6 +72,26 @@ static void spectral_norm_is_one(void **state) {
     bench_free(&b);
 }
 
+/* Many steps in one forward, which go by the small matrix W W', are as many forwards of one step. */
+static void many_steps_are_steps(void **state) {
+    (void)state;
+    bench one = bench_new("sn"), many = bench_new("sn:iterations=9");
+    for (int64_t i = 0; i < one.layer->weight->numel; i++) {
+        double moved = 0.3 * sin(1.7 * (double)i); /* away from what the vectors began with */
+        one.layer->weight->data[i] += (tare_real)moved;
+        many.layer->weight->data[i] += (tare_real)moved;
+    }
+    for (int step = 0; step < 9; step++) { assert_non_null(tare_layer_weight(one.layer, one.tape)); }
+    assert_non_null(tare_layer_weight(many.layer, many.tape));
+    static const char *const names[] = { "net.conv.weight_u", "net.conv.weight_v" };
+    for (int k = 0; k < 2; k++) {
+        const tare_tensor *a = tare_params_find(one.ps, names[k]), *b = tare_params_find(many.ps, names[k]);
+        for (int64_t i = 0; i < a->numel; i++) { assert_near(a->data[i], b->data[i], 1e-5); }
+    }
+    bench_free(&one);
+    bench_free(&many);
+}
+
 /* Another output dimension, as a transposed convolution's: the matrix is the one with that dimension's rows. */
 static void output_dimension_is_obeyed(void **state) {
     (void)state;
@@ -491,6 +511,7 @@ static void short_memory(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(spectral_norm_is_one),
+        cmocka_unit_test(many_steps_are_steps),
         cmocka_unit_test(output_dimension_is_obeyed),
         cmocka_unit_test(outputs_of_other_layers),
         cmocka_unit_test(two_forwards_of_a_transposed_convolution),

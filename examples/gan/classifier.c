@@ -122,8 +122,8 @@ static tare_status settle(judge *j, tare_real *moments) {
     tare_status s = features ? run_all(j, test, features, &j->accuracy) : TARE_ENOMEM;
     double unused = 0;
     if (s == TARE_OK) { s = run_all(j, train, features, &unused); }
+    if (s == TARE_OK) { s = tare_moments(train->count, FEATURES, features, j->mean, j->cov); }
     if (s == TARE_OK) {
-        feature_moments(features, train->count, FEATURES, j->mean, j->cov);
         for (int i = 0; i < FEATURES + FEATURES * FEATURES; i++) { moments[i] = (tare_real)j->mean[i]; }
     }
     tare_free(features);

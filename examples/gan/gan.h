@@ -12,10 +12,10 @@ typedef struct options {
     /* nets */
     const char *g_norm, *d_norm, *upsample;
     int64_t z_dim, width;
-    bool classes;
+    bool classes, minibatch_stddev;
     /* learning */
     const char *loss;
-    double lr_g, lr_d, beta1, beta2, ema, clip_weights;
+    double lr_g, lr_d, beta1, beta2, ema, clip_weights, gp, r1;
     int64_t steps, batch, n_dis;
     /* looking */
     int64_t sample_every, eval_samples;
@@ -97,7 +97,7 @@ typedef struct sampler {
 tare_status sampler_new(sampler *s, const options *o, const subject *what);
 void sampler_free(sampler *s);
 /* sampler_take - the weights and statistics of `live`; ema (NULL: none) instead of its weights. */
-tare_status sampler_take(sampler *s, const tare_params *live, const tare_real *ema);
+tare_status sampler_take(sampler *s, const tare_params *live, const tare_ema *ema);
 /* sampler_load - those of the run in this folder: its best, or its last where nothing was measured yet. */
 tare_status sampler_load(sampler *s, const char *folder);
 /* sampler_draw - n samples for the `purpose` under `seed`, the same every time, into out [n,...]; labels NULL: any class. */

@@ -45,20 +45,27 @@ static tare_status sigma_of(const tare_tensor *w, int out_dim, double *sigma) {
 }
 
 /* A line for each layer of D that has a weight: sigma of the weight it computes with. */
-static tare_status log_sigma(trainer *t, tare_layer *layer, double *largest) {
+static tare_status log_layers(trainer *t, tare_layer *layer, double *largest) {
     tare_status s = TARE_OK;
-    for (int i = 0; i < layer->n_children && s == TARE_OK; i++) { s = log_sigma(t, layer->children[i], largest); }
+    for (int i = 0; i < layer->n_children && s == TARE_OK; i++) { s = log_layers(t, layer->children[i], largest); }
     if (s != TARE_OK || !layer->weight || layer->weight->shape.ndim < 2) { return s; }
     double sigma = 0;
-    tare_tape_reset(t->sampler.tape);
-    tare_tensor *w = tare_layer_weight(layer, t->sampler.tape);
-    if (!w) { return tape_status(t->sampler.tape); }
+    tare_tape_reset(t->d.tape);
+    tare_tensor *w = tare_layer_weight(layer, t->d.tape);
+    if (!w) { return tape_status(t->d.tape); }
     s = sigma_of(w, layer->out_dim, &sigma);
     if (s != TARE_OK) { return s; }
     *largest = fmax(*largest, sigma);
     return tare_run_log(
         t->run, "sigma",
         TARE_FIELDS(TARE_NUMBER("step", t->step), TARE_TEXT("layer", layer->name), TARE_NUMBER("sigma", sigma)));
+}
+
+/* As in D's next step, power iteration included; then D is what it was. */
+static tare_status log_sigma(trainer *t, double *largest) {
+    tare_guard_keep(t->d.guard);
+    tare_status s = log_layers(t, t->d.net, largest), back = tare_guard_restore(t->d.guard);
+    return s == TARE_OK ? back : s;
 }
 
 /* ---- "sample" and "eval" ----------------------------------------------------------------------------------------- */
@@ -108,11 +115,15 @@ static tare_status log_eval(trainer *t, const metrics *m, double sigma) {
 
 tare_status look(trainer *t) {
     double sigma = 0;
+    if (t->sums.g_n > 0) { /* between two "train" events */
+        t->d_loss = t->sums.d_loss / (double)t->sums.d_n;
+        t->g_loss = t->sums.g_loss / (double)t->sums.g_n;
+    }
     tare_status s = sampler_take(&t->sampler, t->g.ps, t->ema);
     if (s == TARE_OK) { s = judge_sampler(t->judge, &t->sampler, &t->last); }
     bool best = s == TARE_OK && is_best(t, &t->last);
     if (s == TARE_OK) { s = draw_grid(t); }
-    if (s == TARE_OK) { s = log_sigma(t, t->d.net, &sigma); }
+    if (s == TARE_OK) { s = log_sigma(t, &sigma); }
     if (s == TARE_OK) { s = log_eval(t, &t->last, sigma); }
     if (s != TARE_OK) { return s; }
     print_row(t, &t->last, sigma);

@@ -66,22 +66,6 @@ static void measure_points(const judge *j, const tare_real *x, metrics *m) {
 
 /* ---- labelled pictures ------------------------------------------------------------------------------------------- */
 
-/* exp of the mean divergence of p(class | sample) from p(class): 1 at worst, the number of classes at best. Salimans et al. 2016,
- * arXiv:1606.03498, with the judge in place of Inception. */
-static double inception_score(const tare_real *p, int64_t n, int64_t classes) {
-    double sum = 0;
-    for (int64_t k = 0; k < classes; k++) {
-        double all = 0, own = 0;
-        for (int64_t i = 0; i < n; i++) { all += (double)p[i * classes + k]; }
-        for (int64_t i = 0; i < n; i++) {
-            double q = (double)p[i * classes + k];
-            own += q > 0 ? q * log(q * (double)n / all) : 0;
-        }
-        sum += own;
-    }
-    return exp(sum / (double)n);
-}
-
 static void count_classes(const tare_real *p, int64_t n, int64_t classes, int64_t *count) {
     for (int64_t i = 0; i < n; i++) {
         int64_t best = 0;
@@ -95,8 +79,8 @@ static void count_classes(const tare_real *p, int64_t n, int64_t classes, int64_
 static tare_status measure_features(const judge *j, const tare_real *features, double *frechet) {
     double *mean = tare_malloc((FEATURES + FEATURES * FEATURES) * sizeof *mean), *cov = mean + FEATURES;
     if (!mean) { return TARE_ENOMEM; }
-    feature_moments(features, j->count, FEATURES, mean, cov);
-    tare_status s = frechet_distance(FEATURES, j->mean, j->cov, mean, cov, frechet);
+    tare_status s = tare_moments(j->count, FEATURES, features, mean, cov);
+    if (s == TARE_OK) { s = tare_frechet(FEATURES, j->mean, j->cov, mean, cov, frechet); }
     tare_free(mean);
     return s;
 }
@@ -108,8 +92,8 @@ static tare_status measure_pictures(judge *j, const tare_real *x, metrics *m) {
     int64_t *count = tare_calloc((size_t)classes, sizeof *count);
     tare_status s = features && count ? classifier_run(j, x, n, features, p) : TARE_ENOMEM;
     if (s == TARE_OK) { s = measure_features(j, features, &m->frechet); }
+    if (s == TARE_OK) { s = tare_inception_score(n, classes, p, 1, &m->inception, NULL); }
     if (s == TARE_OK) {
-        m->inception = inception_score(p, n, classes);
         count_classes(p, n, classes, count);
         count_kinds(count, classes, n, m);
         m->largest = largest_share(count, classes, n);

@@ -44,11 +44,6 @@ tare_status classifier_open(judge *j, tare_progress *progress);
 /* Features [n,FEATURES] and class probabilities [n,classes] of pictures [n,...]. */
 tare_status classifier_run(judge *j, const tare_real *x, int64_t n, tare_real *features, tare_real *probability);
 
-/* frechet.c: mean [dim] and covariance [dim,dim] of n rows; the distance between two such pairs. */
-void feature_moments(const tare_real *x, int64_t n, int64_t dim, double *mean, double *cov);
-tare_status frechet_distance(int64_t dim, const double *mean_a, const double *cov_a, const double *mean_b,
-                             const double *cov_b, double *distance);
-
 /* The numbers that there are, as fields of an event after the `used` ones before; returns how many there are now. */
 enum { METRIC_FIELDS = 8 };
 int metrics_fields(const metrics *m, const subject *what, tare_field *fields, int used);

@@ -119,16 +119,26 @@ static tare_layer *finish(stack *s) { return tare_layer_sequential(s->ps, NULL, 
 
 /* ---- points ------------------------------------------------------------------------------------------------------ */
 
+/* Scores from features [N,C,...]: one number for each sample, by class where D is told the class. */
+static void push_scores(stack *s, const options *o, const subject *what, tare_shape features) {
+    if (o->minibatch_stddev) {
+        push(s, tare_layer_minibatch_stddev(s->ps, NULL, 0));
+        features.dim[0]++;
+    }
+    if (features.ndim > 1) { push(s, tare_layer_flatten(s->ps, NULL)); }
+    int64_t n = tare_shape_numel(features);
+    push(s, o->classes ? tare_layer_projection(s->ps, "fc", n, what->classes, s->how.spec)
+                       : linear(s->ps, "fc", n, 1, s->how.spec, false));
+}
+
 /* Three hidden layers; a norm of activations behind each of G's, and behind D's but the first. */
-static tare_layer *mlp(stack *s, int64_t in, int64_t width, int64_t out, bool discriminator) {
+static void push_hidden(stack *s, int64_t in, int64_t width, bool discriminator) {
     static const char *const fc[] = { "fc1", "fc2", "fc3" }, *const number[] = { "1", "2", "3" };
     for (int i = 0; i < 3; i++) {
         bool normed = i > 0 || !discriminator;
         push(s, linear(s->ps, fc[i], i ? width : in, width, s->how.spec, normed));
         push_after(s, number[i], normed, TARE_SHAPE(width));
     }
-    push(s, linear(s->ps, "fc4", width, out, s->how.spec, false));
-    return finish(s);
 }
 
 /* ---- pictures ---------------------------------------------------------------------------------------------------- */
@@ -172,16 +182,15 @@ static void push_half(stack *s, const char *name, int64_t in, int64_t out, bool 
     push(s, conv);
 }
 
-static tare_layer *picture_discriminator(stack *s, int64_t w, tare_shape image) {
-    int64_t h = image.dim[1] / 8, l = image.dim[2] / 8;
-    push_half(s, "conv1", image.dim[0], w, false);
+static tare_layer *picture_discriminator(stack *s, const options *o, const subject *what) {
+    int64_t w = o->width, h = what->shape.dim[1] / 8, l = what->shape.dim[2] / 8;
+    push_half(s, "conv1", what->shape.dim[0], w, false);
     push_after(s, "1", false, TARE_SHAPE(w, 4 * h, 4 * l));
     push_half(s, "conv2", w, 2 * w, true);
     push_after(s, "2", true, TARE_SHAPE(2 * w, 2 * h, 2 * l));
     push_half(s, "conv3", 2 * w, 4 * w, true);
     push_after(s, "3", true, TARE_SHAPE(4 * w, h, l));
-    push(s, tare_layer_flatten(s->ps, NULL));
-    push(s, linear(s->ps, "fc", 4 * w * h * l, 1, s->how.spec, false));
+    push_scores(s, o, what, TARE_SHAPE(4 * w, h, l));
     return finish(s);
 }
 
@@ -195,12 +204,18 @@ tare_layer *generator_new(tare_params *ps, const options *o, const subject *what
                                 "take bn, in or gn:8",
                                 o->g_norm);
     }
-    return what->toy ? mlp(&s, o->z_dim, o->width, 2, false) : picture_generator(&s, o, what->shape);
+    if (!what->toy) { return picture_generator(&s, o, what->shape); }
+    push_hidden(&s, o->z_dim, o->width, false);
+    push(&s, linear(ps, "fc4", o->width, 2, o->g_norm, false));
+    return finish(&s);
 }
 
 tare_layer *discriminator_new(tare_params *ps, const options *o, const subject *what) {
     stack s = { .ps = ps, .how = { .spec = o->d_norm }, .activation = SLOPE };
-    return what->toy ? mlp(&s, 2, o->width, 1, true) : picture_discriminator(&s, o->width, what->shape);
+    if (!what->toy) { return picture_discriminator(&s, o, what); }
+    push_hidden(&s, 2, o->width, true);
+    push_scores(&s, o, what, TARE_SHAPE(o->width));
+    return finish(&s);
 }
 
 tare_tensor *net_forward(tare_layer *net, tare_tape *tape, tare_tensor *x, const int32_t *labels) {

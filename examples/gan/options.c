@@ -30,6 +30,8 @@ static const tare_option table[] = {
     { "width", TARE_OPTION_INT, AT(width), "0", "N",
       "channels of the widest pictures, doubled at each halving; of points, of every layer; 0: 32 and 128", .min = 0,
       .max = 4096 },
+    { "minibatch-stddev", TARE_OPTION_FLAG, AT(minibatch_stddev), NULL, NULL,
+      "show D how much the samples of a batch differ, four at a time", .flags = TARE_OPTION_FIXED },
     { "classes", TARE_OPTION_FLAG, AT(classes), NULL, NULL,
       "tell both nets the class: conditional norms in G, a projection in D", .flags = TARE_OPTION_FIXED },
 
@@ -41,16 +43,22 @@ static const tare_option table[] = {
     { "loss", TARE_OPTION_CHOICE, AT(loss), "hinge", "hinge|logistic|least_squares|wasserstein",
       "what the two minimise; logistic is the non-saturating one", .flags = TARE_OPTION_FIXED },
     { "n-dis", TARE_OPTION_INT, AT(n_dis), "1", "N", "updates of D for each of G", .min = 1, .max = 100 },
-    { "lr-g", TARE_OPTION_REAL, AT(lr_g), "2e-4", "RATE", "learning rate of G (Adam)", .min = 0, .max = INFINITY },
-    { "lr-d", TARE_OPTION_REAL, AT(lr_d), "2e-4", "RATE", "learning rate of D (Adam)", .min = 0, .max = INFINITY },
-    { "beta1", TARE_OPTION_REAL, AT(beta1), "0.5", "B", "Adam's memory of the gradient, below 1", .min = 0,
+    { "lr-g", TARE_OPTION_REAL, AT(lr_g), "4e-4", "RATE", "learning rate of G (Adam)", .min = 0, .max = INFINITY },
+    { "lr-d", TARE_OPTION_REAL, AT(lr_d), "4e-4", "RATE", "learning rate of D (Adam)", .min = 0, .max = INFINITY },
+    { "beta1", TARE_OPTION_REAL, AT(beta1), "0", "B", "Adam's memory of the gradient, below 1", .min = 0,
       .max = 0.999999 },
-    { "beta2", TARE_OPTION_REAL, AT(beta2), "0.999", "B", "and of its square", .min = 0, .max = 0.999999 },
-    { "ema", TARE_OPTION_REAL, AT(ema), "0", "B",
-      "draw from an average of G's weights that keeps this share of itself each step: 0.99, 0.999; 0: none", .min = 0,
+    { "beta2", TARE_OPTION_REAL, AT(beta2), "0.9", "B", "and of its square", .min = 0, .max = 0.999999 },
+    { "ema", TARE_OPTION_REAL, AT(ema), "0.99", "B",
+      "draw from an average of G's weights that keeps this share of itself each step; 0: none", .min = 0,
       .max = 0.999999 },
     { "clip-weights", TARE_OPTION_REAL, AT(clip_weights), "0", "C",
       "keep D's weights between -C and C (wasserstein: 0.01); 0: never", .min = 0, .max = 1e3 },
+
+    { "gp", TARE_OPTION_REAL, AT(gp), "0", "W",
+      "keep D's slope near 1 between real and fake samples, with this weight: 10 (WGAN-GP); 0: not", .min = 0,
+      .max = 1e6 },
+    { "r1", TARE_OPTION_REAL, AT(r1), "0", "W",
+      "keep D's slope small on real samples, with this weight: 0.1 to 10; 0: not", .min = 0, .max = 1e6 },
 
     { .kind = TARE_OPTION_GROUP, .help = "Looking" },
     { "sample-every", TARE_OPTION_INT, AT(sample_every), "200", "K",
@@ -105,6 +113,19 @@ static tare_status check_values(const options *o) {
     if (tare_norm_uses_batch(o->d_norm) && o->batch == 1) {
         return tare_fail(TARE_EINVAL, "--d-norm %s: one sample in a batch has no variance; take --batch 2 or more",
                          o->d_norm);
+    }
+    if (o->gp > 0 && o->r1 > 0) { return tare_fail(TARE_EINVAL, "--gp and --r1: choose one"); }
+    if ((o->gp > 0 || o->r1 > 0) && tare_norm_uses_batch(o->d_norm)) {
+        return tare_fail(
+            TARE_EINVAL,
+            "--gp and --r1 look at each sample's slope, which --d-norm %s mixes over the batch; take ln or "
+            "in",
+            o->d_norm);
+    }
+    if (o->minibatch_stddev && o->batch > 4 && o->batch % 4 != 0) {
+        return tare_fail(TARE_EINVAL,
+                         "--minibatch-stddev takes four samples at a time: --batch %lld is not divisible by 4",
+                         (long long)o->batch);
     }
     if (o->sample_class >= 0 && !o->classes) {
         return tare_fail(TARE_EINVAL, "--sample-class: this run was trained without --classes");

@@ -86,10 +86,10 @@ static tare_status recalibrate(sampler *s) {
     return status == TARE_OK ? end : status;
 }
 
-tare_status sampler_take(sampler *s, const tare_params *live, const tare_real *ema) {
+tare_status sampler_take(sampler *s, const tare_params *live, const tare_ema *ema) {
     size_t weights = (size_t)tare_params_flat_size(live) * sizeof(tare_real);
     size_t buffers = (size_t)tare_params_buffer_flat_size(live) * sizeof(tare_real);
-    memcpy(tare_params_flat(s->ps), ema ? ema : tare_params_flat(live), weights);
+    memcpy(tare_params_flat(s->ps), ema ? tare_ema_flat(ema) : tare_params_flat(live), weights);
     if (buffers > 0) { memcpy(tare_params_buffer_flat(s->ps), tare_params_buffer_flat(live), buffers); }
     return ema ? recalibrate(s) : TARE_OK;
 }

@@ -39,14 +39,11 @@ static tare_status make_players(trainer *t) {
     if (s == TARE_OK) { s = make_player(&t->d, o, &t->data.what, false); }
     if (s == TARE_OK) { s = sampler_new(&t->sampler, o, &t->data.what); }
     if (s != TARE_OK) { return s; }
-    size_t weights = (size_t)tare_params_flat_size(t->g.ps) * sizeof *t->ema;
     t->fake_tape = tare_tape_new((tare_tape_opt){ .training = true, .no_grad = true, .seed = (uint64_t)o->run.seed });
     t->z = tare_malloc((size_t)(o->batch * o->z_dim) * sizeof *t->z);
     t->labels = tare_malloc((size_t)o->batch * sizeof *t->labels);
-    t->ema = o->ema > 0 ? tare_malloc(weights) : NULL;
-    if (!t->fake_tape || !t->z || !t->labels || (o->ema > 0 && !t->ema)) { return TARE_ENOMEM; }
-    if (t->ema) { memcpy(t->ema, tare_params_flat(t->g.ps), weights); }
-    return TARE_OK;
+    t->ema = o->ema > 0 ? tare_ema_new(t->g.ps, (tare_ema_opt){ .decay = o->ema }) : NULL;
+    return t->fake_tape && t->z && t->labels && (o->ema <= 0 || t->ema) ? TARE_OK : TARE_ENOMEM;
 }
 
 static tare_status make_loader(trainer *t) {
@@ -76,7 +73,7 @@ static tare_status bind_state(trainer *t) {
     if (s == TARE_OK) { s = tare_guard_also(t->d.guard, &t->draws, sizeof t->draws); }
     bind_player(c, &t->g, "optim_g", "tape_g");
     bind_player(c, &t->d, "optim_d", "tape_d");
-    if (t->ema) { tare_checkpoint_flat(c, "ema", t->g.ps, t->ema); }
+    if (t->ema) { tare_checkpoint_ema(c, "ema", t->ema); }
     tare_checkpoint_int(c, "step", &t->step);
     tare_checkpoint_int(c, "draws", &t->draws);
     tare_checkpoint_uint(c, "loader.epoch", &t->place.epoch);
@@ -223,11 +220,11 @@ void trainer_end(trainer *t) {
     tare_checkpoint_free(t->state);
     judge_free(t->judge);
     sampler_free(&t->sampler);
+    tare_ema_free(t->ema);
     free_player(&t->g);
     free_player(&t->d);
     tare_tape_free(t->fake_tape);
     tare_loader_free(t->loader);
-    tare_free(t->ema);
     tare_free(t->z);
     tare_free(t->labels);
     data_close(&t->data);

@@ -37,6 +37,21 @@ static tare_status next_batch(trainer *t, tare_batch *b) {
     return tare_loader_status(t->loader);
 }
 
+/* The slope of D: its square on real samples, or its distance from 1 between real and fake ones. */
+static tare_tensor *with_penalty(trainer *t, tare_tensor *loss, const tare_batch *b, const tare_tensor *fake) {
+    tare_tape *tape = t->d.tape;
+    tare_gradient_penalty_opt opt = { .kind = t->o->r1 > 0 ? TARE_PENALTY_R1 : TARE_PENALTY_WGAN_GP,
+                                      .weight = t->o->r1 > 0 ? t->o->r1 : t->o->gp };
+    if (opt.weight <= 0) { return loss; }
+    tare_tensor *x = tare_input_view(tape, b->shape, b->x);
+    if (opt.kind == TARE_PENALTY_WGAN_GP) {
+        tare_rng rng = tare_rng_split(tare_rng_new((uint64_t)t->o->run.seed, "mix"), (uint64_t)t->draws);
+        x = tare_mix(tape, x, fake, &rng);
+    }
+    tare_condition(t->d.net, b->labels, b->n);
+    return tare_add(tape, loss, tare_gradient_penalty(tape, t->d.net, x, opt));
+}
+
 /* Real and fake samples go through D apart, so that its norms see one kind at a time. */
 static tare_status learn_d(trainer *t) {
     tare_batch b;
@@ -53,7 +68,7 @@ static tare_status learn_d(trainer *t) {
     double d_real = mean_of(on_real), d_fake = mean_of(on_fake);
     tare_tensor *loss = tare_add(tape, tare_gan_loss(tape, on_real, t->loss, TARE_GAN_D_REAL),
                                  tare_gan_loss(tape, on_fake, t->loss, TARE_GAN_D_FAKE));
-    s = update(&t->d, loss, &norm);
+    s = update(&t->d, with_penalty(t, loss, &b, fake), &norm);
     if (s == TARE_OK && t->o->clip_weights > 0) { s = tare_clip_weights(t->d.ps, t->o->clip_weights); }
     if (s != TARE_OK) { return s; }
     t->sums.d_loss += tare_item(loss);
@@ -78,14 +93,6 @@ static tare_status learn_g(trainer *t) {
     return TARE_OK;
 }
 
-static void average(trainer *t) {
-    const tare_real *w = tare_params_flat(t->g.ps);
-    tare_real keep = (tare_real)t->o->ema;
-    for (int64_t i = 0; t->ema && i < tare_params_flat_size(t->g.ps); i++) {
-        t->ema[i] = keep * t->ema[i] + (1 - keep) * w[i];
-    }
-}
-
 /* One player's half of a step, the other one frozen. */
 static tare_status half_step(trainer *t, player *who) {
     player *other = who == &t->d ? &t->g : &t->d;
@@ -102,10 +109,9 @@ tare_status train_step(trainer *t, player **who) {
         tare_guard_keep((*who)->guard);
         s = half_step(t, *who);
     }
-    if (s != TARE_OK) { return s; }
-    average(t);
-    t->step++;
-    return TARE_OK;
+    if (s == TARE_OK && t->ema) { s = tare_ema_update(t->ema); }
+    if (s == TARE_OK) { t->step++; }
+    return s;
 }
 
 typedef struct replay {

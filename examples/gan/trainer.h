@@ -41,7 +41,8 @@ typedef struct trainer {
     tare_progress *progress;
     tare_run *run;
     tare_checkpoint *state; /* all that follows and the players */
-    tare_real *ema, *z;
+    tare_ema *ema;          /* NULL: none */
+    tare_real *z;
     int32_t *labels;
     int64_t step, draws; /* updates of G; batches of z drawn */
     sums sums;
