@@ -16,69 +16,51 @@ static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* ---- from x to y ------------------------------------------------------------------------------------------------- */
 
-#ifdef __GNUC__
-typedef tare_real line __attribute__((vector_size(TILE * sizeof(tare_real)), aligned(sizeof(tare_real)), may_alias));
-#define PUT_LINE(to, from, add)                                                                                        \
-    do {                                                                                                               \
-        line sum = *(const line *)(from);                                                                              \
-        if (add) { sum += *(const line *)(to); }                                                                       \
-        *(line *)(to) = sum;                                                                                           \
-    } while (0)
-#else
-#define PUT_LINE(to, from, add) put_some(to, 1, from, TILE, add)
-#endif
-
-/* r[0], r[step], ... = from, or += from. */
-static inline void put_some(tare_real *r, int64_t step, const tare_real *from, int64_t count, bool add) {
-    for (int64_t j = 0; j < count; j++) { r[j * step] = add ? r[j * step] + from[j] : from[j]; }
-}
-
-/* Whole tiles of `filters` filters, [4 x 4] each, into planes whose values lie side by side. */
-static ALWAYS_INLINE void put_whole(const tare__wino *w, const tare_real *from, int64_t filters, tare_real *to,
-                                    const bool add) {
-    int64_t row = w->y_row;
-    for (int64_t k = 0; k < filters; k++, to += w->y_plane, from += TILE * TILE) {
-        for (int i = 0; i < TILE; i++) { PUT_LINE(to + i * row, from + i * TILE, add); }
-    }
-}
-
-/* Outputs of a tile, [4 x 4][VL filters], of which rows x columns are wanted, to their places in y; `to` is the first filter's
- * first output. */
-static inline void put_tile(const tare__wino *w, const tare_real *from, int64_t filters, int64_t rows, int64_t columns,
-                            tare_real *to) {
-    _Alignas(64) tare_real turned[VL * TILE * TILE];
-    for (int p = 0; p < TILE * TILE; p += VL) { transpose_square(from + p * VL, VL, VL, turned + p, TILE * TILE); }
-    if (rows == TILE && columns == TILE && w->y_column == 1) {
-        if (w->add) {
-            put_whole(w, turned, filters, to, true);
-        } else {
-            put_whole(w, turned, filters, to, false);
+/* Rows of outputs, [columns][VL filters], to `filters` planes: `to` is the first one's first output. */
+static ALWAYS_INLINE void put_row(const tare__wino *w, const tare_real *from, int64_t filters, int64_t columns,
+                                  tare_real *to) {
+    _Alignas(64) tare_real turned[VL * VL];
+    for (int64_t j = 0; j < columns; j += VL, from += VL * VL, to += VL * w->y_column) {
+        int64_t some = least(VL, columns - j);
+        if (some == VL && filters == VL && w->y_column == 1 && !w->add) {
+            transpose_square(from, VL, VL, to, w->y_plane);
+            continue;
         }
-        return;
-    }
-    for (int64_t k = 0; k < filters; k++, to += w->y_plane) {
-        for (int64_t i = 0; i < rows; i++) {
-            put_some(to + i * w->y_row, w->y_column, turned + (k * TILE + i) * TILE, columns, w->add);
+        transpose_square(from, VL, VL, turned, VL);
+        for (int64_t k = 0; k < filters; k++) {
+            tare_real *y = to + k * w->y_plane;
+            if (w->y_column == 1) {
+                put_line(y, turned + k * VL, some, w->add);
+                continue;
+            }
+            for (int64_t e = 0; e < some; e++) {
+                y[e * w->y_column] = turned[k * VL + e] + (w->add ? y[e * w->y_column] : 0);
+            }
         }
     }
 }
 
-/* One tile's products m[position][VL filters] to y. */
-static ALWAYS_INLINE void tile_out(const tare__wino *w, const tare_real *m, int64_t step, int64_t k, int64_t t,
-                                   const int taps) {
-    _Alignas(64) tare_real half[TILE * HALF_ROWS * VL], y[TILE * TILE * VL], bias[VL] = { 0 };
+/* A strip's products m[position][tile][NR filters] to y, VL filters from k on. */
+static ALWAYS_INLINE void strip_out(const tare__wino *w, const tare_real *m, int64_t step, int64_t k, const strip *s,
+                                    const int taps) {
+    _Alignas(64) tare_real half[TILE * HALF_ROWS * VL], y[TILE * STRIP_COLUMNS * VL], bias[VL] = { 0 };
     const int n = TILE + taps - 1;
-    strip s = strip_at(w, t, t + 1);
     int64_t filters = least(VL, w->filters - k);
-    for (int64_t j = 0; j < n; j++) { line_out(m + j * step, n * step, half + j * VL, HALF_ROWS * VL, taps); }
-    for (int64_t i = 0; i < TILE; i++) { line_out(half + i * HALF_ROWS * VL, VL, y + i * TILE * VL, VL, taps); }
-    if (w->bias) {
-        memcpy(bias, w->bias + k, (size_t)filters * sizeof *bias);
-        for (int e = 0; e < TILE * TILE; e++) { vec_store(y + e * VL, vec_load(y + e * VL) + vec_load(bias)); }
+    if (w->bias) { memcpy(bias, w->bias + k, (size_t)filters * sizeof *bias); }
+    for (int64_t t = 0; t < s->count; t++, m += NR) {
+        for (int64_t j = 0; j < n; j++) {
+            line_out(m + j * step, n * step, half + j * VL, HALF_ROWS * VL, (vec){ 0 }, taps);
+        }
+        for (int64_t i = 0; i < TILE; i++) {
+            line_out(half + i * HALF_ROWS * VL, VL, y + (i * STRIP_COLUMNS + t * TILE) * VL, VL, vec_load(bias), taps);
+        }
     }
-    int64_t rows = least(TILE, w->out_h - s.i * TILE), columns = least(TILE, w->out_w - s.j * TILE);
-    tare_real *to = w->y + s.image * w->y_image + k * w->y_plane + s.i * TILE * w->y_row + s.j * TILE * w->y_column;
-    put_tile(w, y, filters, rows, columns, to);
+    int64_t rows = least(TILE, w->out_h - s->i * TILE), columns = least(s->count * TILE, w->out_w - s->j * TILE);
+    tare_real *to = w->y + s->image * w->y_image + k * w->y_plane;
+    for (int64_t i = 0; i < rows; i++) {
+        put_row(w, y + i * STRIP_COLUMNS * VL, filters, columns,
+                to + (s->i * TILE + i) * w->y_row + s->j * TILE * w->y_column);
+    }
 }
 
 /* The products of all positions for the panel of filters from k on, and their way to y. */
@@ -97,10 +79,12 @@ static ALWAYS_INLINE void panel_out(const tare__wino *w, const tare_real *in, in
             rows_fns[rows - 1][w->filters - k > VL](&x);
         }
     }
-    for (int64_t t = 0; t < tiles; t++) {
+    for (int64_t t = 0; t < tiles;) {
+        strip s = strip_at(w, begin + t, end);
         for (int64_t v = 0; v < NR && k + v < w->filters; v += VL) {
-            tile_out(w, out + t * NR + v, step, k + v, begin + t, taps);
+            strip_out(w, out + t * NR + v, step, k + v, &s, taps);
         }
+        t += s.count;
     }
 }
 

@@ -38,21 +38,22 @@ static ALWAYS_INLINE void line_in(const tare_real *d, int64_t step, tare_real *v
     }
 }
 
-/* n values to 4 outputs. */
-static ALWAYS_INLINE void line_out(const tare_real *m, int64_t step, tare_real *y, int64_t to, const int taps) {
+/* n values to 4 outputs, to each of which `more` is added. */
+static ALWAYS_INLINE void line_out(const tare_real *m, int64_t step, tare_real *y, int64_t to, vec more,
+                                   const int taps) {
     vec m0 = vec_load(m), m1 = vec_load(m + step), m2 = vec_load(m + 2 * step), m3 = vec_load(m + 3 * step);
     vec m4 = vec_load(m + 4 * step), even = m1 + m2, odd = m1 - m2;
     if (taps == 3) {
         vec far_even = m3 + m4, far_odd = m3 - m4;
-        vec_store(y, m0 + even + far_even);
-        vec_store(y + to, odd * A + far_odd * B);
-        vec_store(y + 2 * to, even * A2 + far_even * B2);
-        vec_store(y + 3 * to, odd * A3 + far_odd * B3 + vec_load(m + 5 * step));
+        vec_store(y, m0 + even + far_even + more);
+        vec_store(y + to, odd * A + far_odd * B + more);
+        vec_store(y + 2 * to, even * A2 + far_even * B2 + more);
+        vec_store(y + 3 * to, odd * A3 + far_odd * B3 + vec_load(m + 5 * step) + more);
     } else {
-        vec_store(y, m0 + even + m3);
-        vec_store(y + to, odd * A + m3 * B);
-        vec_store(y + 2 * to, even * A2 + m3 * B2);
-        vec_store(y + 3 * to, odd * A3 + m3 * B3 + m4);
+        vec_store(y, m0 + even + m3 + more);
+        vec_store(y + to, odd * A + m3 * B + more);
+        vec_store(y + 2 * to, even * A2 + m3 * B2 + more);
+        vec_store(y + 3 * to, odd * A3 + m3 * B3 + m4 + more);
     }
 }
 
