@@ -68,10 +68,10 @@ static ALWAYS_INLINE void panel_out(const tare__wino *w, const tare_real *in, in
                                     int64_t end, int64_t k, tare_real *out, const int taps) {
     const int positions = (TILE + taps - 1) * (TILE + taps - 1);
     int64_t tiles = end - begin, strips = (tiles + MR - 1) / MR, step = tiles * NR + TARE__WINO_LINE;
-    const tare_real *weights = w->panels + k * positions * w->pitch;
+    const tare_real *weights = w->panels + k / NR * positions * tare__wino_step(w, NR);
     for (int64_t p = 0; p < positions; p++) {
         tile x = { .k = w->pitch, .s_step = w->pitch, .v_step = NR, .alpha = 1, .c_step = NR };
-        x.v = weights + p * w->pitch * NR;
+        x.v = weights + p * tare__wino_step(w, NR);
         for (int64_t n = 0; n < strips; n++) {
             int64_t t = piece(tiles, strips, n), rows = piece(tiles, strips, n + 1) - t;
             x.s = in + p * in_step + t * w->pitch;
@@ -153,7 +153,7 @@ static void multiply(const tare__wino *w, const tare_real *in, const tare_real *
             for (int64_t s = 0; s < strips; s++) {
                 int64_t c = piece(w->pitch, strips, s), rows = piece(w->pitch, strips, s + 1) - c;
                 x.s = in + p * in_step + c;
-                x.c = sums + (p * w->pitch + c) * w->part + k;
+                x.c = sums + p * tare__wino_step(w, w->part) + c * w->part + k;
                 columns_fns[rows - 1][filters - k > VL](&x);
             }
         }
@@ -166,7 +166,7 @@ static ALWAYS_INLINE void units_sums(const tare__wino *w, int64_t begin, int64_t
     for (int64_t unit = begin; unit < end; unit++) {
         int64_t share = unit / w->parts, part = unit % w->parts, k0 = part * w->part;
         int64_t k1 = least(k0 + w->part, w->filters);
-        tare_real *sums = w->sums + unit * n * n * w->pitch * w->part;
+        tare_real *sums = w->sums + unit * n * n * tare__wino_step(w, w->part);
         double *bias = w->bias_sums ? w->bias_sums + share * room : NULL;
         for (int64_t k = k0; bias && k < k1; k++) { bias[k] = 0; }
         int64_t b0 = piece(w->blocks, w->shares, share);

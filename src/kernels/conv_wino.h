@@ -21,14 +21,15 @@ typedef struct tare__wino {
     const tare_real *x, *x_end;
     int64_t x_image; /* from image to image */
     /* from x to y */
-    const tare_real *panels; /* the transformed weights: [panel][n^2][pitch][2 vectors of filters] */
-    const tare_real *bias;   /* or NULL */
+    const tare_real
+        *panels; /* the transformed weights: [panel][n^2][pitch][2 vectors of filters], a line between positions */
+    const tare_real *bias; /* or NULL */
     tare_real *y;
     int64_t y_image, y_plane, y_row, y_column;
     bool add;
     /* from x and dy to the weight; dy is [images][filters][out_h][out_w] */
     const tare_real *dy, *dy_end;
-    tare_real *sums;   /* [shares][part][n^2][pitch][filters of a part] */
+    tare_real *sums;   /* [shares][part][n^2][pitch][filters of a part], a line between positions */
     int64_t shares;    /* of the blocks */
     int64_t part;      /* filters of a part, whole panels */
     double *bias_sums; /* [shares][filters of all parts], or NULL */
@@ -47,6 +48,9 @@ static inline int64_t tare__wino_across(int64_t out) { return (out + TARE__WINO_
 static inline int64_t tare__wino_tiles(const tare__wino *w) {
     return w->images * tare__wino_across(w->out_h) * tare__wino_across(w->out_w);
 }
+
+/* tare__wino_step - from position to position in panels and sums that are `width` filters wide. */
+static inline int64_t tare__wino_step(const tare__wino *w, int64_t width) { return w->pitch * width + TARE__WINO_LINE; }
 
 /* tare__wino_weights - weights [filters][channels][taps stride][taps stride] to panels, or sums to such weights. */
 typedef struct tare__wino_weights {

@@ -40,6 +40,15 @@ typedef struct planes {
     int64_t channels, height, width, first_row, first_column;
 } planes;
 
+/* Have `count` values read ahead: rows of many planes are no stream that a processor foresees. */
+static ALWAYS_INLINE void prefetch(const tare_real *from, int64_t count) {
+#ifdef __GNUC__
+    for (int64_t j = 0; j < count; j += 64 / (int64_t)sizeof *from) { __builtin_prefetch(from + j); }
+#else
+    (void)from, (void)count;
+#endif
+}
+
 /* `count` values of each channel from `from` on: to[value][channel]. */
 static inline void strip_run(const planes *p, const tare_real *from, int64_t count, tare_real *to) {
     _Alignas(64) tare_real close[VL * STRIP_COLUMNS];
@@ -52,6 +61,7 @@ static inline void strip_run(const planes *p, const tare_real *from, int64_t cou
         from = close, plane = STRIP_COLUMNS;
     }
     if (p->channels == VL) {
+        for (int64_t c = 0; c < VL; c++) { prefetch(from + c * plane + TILE * p->width, count); }
         for (int64_t j = 0; j < count; j += VL) { transpose_square(from + j, plane, VL, to + j * VL, VL); }
     } else {
         for (int64_t j = 0; j < count; j += VL) { transpose_square(from + j, plane, p->channels, to + j * VL, VL); }

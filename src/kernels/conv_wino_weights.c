@@ -40,7 +40,7 @@ static void clear_rest(const tare__wino *w, const unit *u, tare_real *to) {
     if (u->c0 + u->channels < w->channels) { return; }
     for (int64_t p = 0; p < n * n; p++) {
         for (int64_t c = 0; c < w->pitch; c++) {
-            if (c % one >= w->channels) { vec_store(to + (p * w->pitch + c) * NR, (vec){ 0 }); }
+            if (c % one >= w->channels) { vec_store(to + p * tare__wino_step(w, NR) + c * NR, (vec){ 0 }); }
         }
     }
 }
@@ -52,16 +52,16 @@ void TARE_K(wino_weights)(const tare__wino_weights *x, int64_t begin, int64_t en
     for (int64_t index = begin; index < end; index++) {
         unit u = unit_at(w, index);
         int64_t all = w->channels * u.size;
-        tare_real *panel = x->to + u.k / NR * n * n * w->pitch * NR + u.k % NR;
+        tare_real *panel = x->to + u.k / NR * n * n * tare__wino_step(w, NR) + u.k % NR;
         transpose_rows(x->from + u.k * all + u.c0 * u.size, all, u.filters, u.channels * u.size, turned, VL);
         for (int64_t e = 0; e < u.channels * phases; e++) {
             int64_t c = e / phases, a = e % phases / w->stride, b = e % w->stride;
             const tare_real *g = turned + (c * u.size + a * side + b) * VL;
             tare_real *to = panel + ((e % phases) * (w->pitch / phases) + u.c0 + c) * NR;
             if (w->taps == 3) {
-                spread(g, w->stride * side * VL, w->stride * VL, to, w->pitch * NR, 3);
+                spread(g, w->stride * side * VL, w->stride * VL, to, tare__wino_step(w, NR), 3);
             } else {
-                spread(g, w->stride * side * VL, w->stride * VL, to, w->pitch * NR, 2);
+                spread(g, w->stride * side * VL, w->stride * VL, to, tare__wino_step(w, NR), 2);
             }
         }
         clear_rest(w, &u, panel);
@@ -75,7 +75,7 @@ static ALWAYS_INLINE void gather(const tare__wino *w, const tare_real *from, tar
                                  const int taps) {
     _Alignas(64) tare_real sums[N * N * VL], half[3 * N * VL];
     const int n = taps + TARE__WINO_TILE - 1;
-    int64_t step = w->pitch * w->part, share = n * n * step * w->parts;
+    int64_t step = tare__wino_step(w, w->part), share = n * n * step * w->parts;
     for (int p = 0; p < n * n; p++) {
         vec sum = vec_load(from + p * step);
         for (int64_t s = 1; s < w->shares; s++) { sum += vec_load(from + s * share + p * step); }
@@ -99,7 +99,7 @@ void TARE_K(wino_gather)(const tare__wino_weights *x, int64_t begin, int64_t end
     for (int64_t index = begin; index < end; index++) {
         unit u = unit_at(w, index);
         int64_t part = u.k / w->part, all = w->channels * u.size;
-        const tare_real *sums = x->from + part * n * n * w->pitch * w->part + u.k % w->part;
+        const tare_real *sums = x->from + part * n * n * tare__wino_step(w, w->part) + u.k % w->part;
         for (int64_t e = 0; e < u.channels * phases; e++) {
             int64_t c = e / phases, a = e % phases / w->stride, b = e % w->stride;
             const tare_real *from = sums + ((e % phases) * (w->pitch / phases) + u.c0 + c) * w->part;

@@ -73,7 +73,8 @@ bool tare__wino_pass_of(const tare__conv *c, int64_t images, tare__wino *w) {
 }
 
 int64_t tare__wino_panels_size(const tare__wino *w) {
-    return tare__ceil_div(w->filters, 2 * lanes_of()) * 2 * lanes_of() * positions(w) * w->pitch;
+    int64_t width = 2 * lanes_of();
+    return tare__ceil_div(w->filters, width) * positions(w) * tare__wino_step(w, width);
 }
 
 static int64_t weight_units(const tare__wino *w) {
@@ -116,7 +117,7 @@ static int64_t bias_room(const tare__wino *w) { return tare__ceil_div(w->shares 
 
 size_t tare__wino_sums_scratch(const tare__wino *w) {
     return (size_t)bias_room(w) * sizeof(double) +
-           (size_t)(w->shares * w->parts * positions(w) * w->pitch * w->part) * sizeof(tare_real);
+           (size_t)(w->shares * w->parts * positions(w) * tare__wino_step(w, w->part)) * sizeof(tare_real);
 }
 
 static void sums_range(void *context, int64_t begin, int64_t end) { tare__kernels()->wino_sums(context, begin, end); }
