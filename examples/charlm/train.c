@@ -115,23 +115,26 @@ static int64_t held_out_gaps(trainer *t, int32_t *x) {
     return n;
 }
 
-/* A line of it for the table: what a screen shows, line breaks as " / ". */
+/* A line of it for the table: what a screen shows, line breaks as " / ", wide characters counted as two columns. */
 static void print_excerpt(trainer *t, const char *text) {
-    char line[80] = "";
-    size_t used = 0, columns = 0;
-    for (const char *s = text; *s && columns < 70; s++) {
-        unsigned char c = (unsigned char)*s;
-        if (c == '\n' && used > 0) {
-            used += (size_t)snprintf(line + used, sizeof line - used, " / ");
+    char line[320];
+    size_t used = 0, n = strlen(text);
+    for (size_t at = 0, columns = 0; at < n && columns < 70;) {
+        uint32_t code = 0;
+        int size = utf8_get((const unsigned char *)text + at, n - at, &code);
+        bool shown = size > 0 && code >= 0x20 && !(code >= 0x7f && code < 0xa0);
+        if (code == '\n' && used > 0) {
+            memcpy(line + used, " / ", 3);
+            used += 3;
             columns += 3;
-        } else if (c >= 0x20 && c < 0x7f) {
-            line[used++] = *s;
-            columns++;
+        } else if (shown) {
+            memcpy(line + used, text + at, (size_t)size);
+            used += (size_t)size;
+            columns += code < 0x1100 ? 1 : 2;
         }
-        if (used + 4 > sizeof line) { break; }
+        at += size > 0 ? (size_t)size : 1;
     }
-    line[used] = '\0';
-    tare_progress_print(t->progress, "  | %s", line);
+    tare_progress_print(t->progress, "  | %.*s", (int)used, line);
 }
 
 static tare_status write_sample(trainer *t) {
