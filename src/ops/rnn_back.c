@@ -159,6 +159,8 @@ static void recurrent_weight(const tare_node *n, const tare__rnn *r, const tare_
     if (r->h0) { tare_gemm(true, false, rows, r->width, r->batch, 1, sums, pitch, r->h0, r->width, 1, dw, r->width); }
 }
 
+enum { SCATTER_COLUMNS = 128 }; /* whole runs of cache lines, and a table of some dozens of rows stays in L1 */
+
 typedef struct scatter_job {
     const tare__rnn *r;
     tare_real *to;
@@ -189,8 +191,7 @@ static void inputs(const tare_node *n, const tare__rnn *r, tare_real *table) {
     int64_t rows = r->steps * r->batch;
     tare_real *dx = tare_grad(n, RNN_X), *dw = n->in[RNN_W_IH] ? tare_grad(n, RNN_W_IH) : NULL;
     if (table) {
-        int64_t columns = tare__ceil_div(tare__grain((double)rows), 16) * 16;
-        tare_parallel_for(r->sums, columns, scatter, &(scatter_job){ r, table });
+        tare_parallel_for(r->sums, SCATTER_COLUMNS, scatter, &(scatter_job){ r, table });
         copy_rows(n, RNN_X, r->in, r->sums, table, r->sums);
     } else if (!r->w_ih) {
         copy_rows(n, RNN_X, rows, r->sums, r->gates, r->pitch);

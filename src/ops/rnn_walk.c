@@ -6,7 +6,7 @@
 
 enum {
     WIDE = 1 << 17,  /* numbers in W_hh; fewer fit any L2 beside the rest */
-    COLUMN_PARTS = 8 /* as many threads find work */
+    COLUMN_PARTS = 4 /* as many threads find work */
 };
 
 typedef struct walk {
