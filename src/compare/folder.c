@@ -23,7 +23,7 @@ static char *default_folder(const tare__plan *plan, const char *identity) {
     for (const char *s = identity; *s; s++) { hash = (hash ^ (unsigned char)*s) * 16777619u; }
     const char *slash = strrchr(plan->program, '/'), *name = slash ? slash + 1 : plan->program;
     tare__text t = { 0 };
-    tare__text_add(&t, "runs/compare-");
+    tare__text_format(&t, "%s/compare-", plan->parent ? plan->parent : "runs");
     for (const char *s = name; *s && s < name + 40; s++) {
         bool plain =
             (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9') || strchr("._-", *s);
@@ -160,7 +160,7 @@ tare_status tare__folder_open(tare__comparison *c, char **note) {
     }
     bool anew = !before;
     if (s == TARE_OK) { s = enter(c, identity, before); }
-    if (s == TARE_OK && anew && !c->plan->opt.out) { mention_other(c, identity, &said); }
+    if (s == TARE_OK && anew && !c->plan->opt.out && !c->plan->parent) { mention_other(c, identity, &said); }
     if (s == TARE_OK) { tare__text_format(&said, "%s comparison: %s", anew ? "new" : "the", c->folder); }
     *note = tare__text_take(&said);
     tare_free(before);

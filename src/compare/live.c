@@ -12,7 +12,7 @@ enum { BAR = 24, NUMBER = TARE__SHORT };
 struct tare__live {
     const tare__comparison *c;
     FILE *stream;
-    bool quiet, live;
+    bool quiet, live, brief;
     int64_t total, before; /* runs in all; done when we began */
     double start;
     int drawn; /* lines on the screen */
@@ -29,6 +29,8 @@ tare__live *tare__live_new(const tare__comparison *c, FILE *stream, bool quiet) 
     live->live = !quiet && isatty(fileno(stream)) && term && strcmp(term, "dumb") != 0;
     return live;
 }
+
+void tare__live_brief(tare__live *live) { live->brief = true; }
 
 static void erase(tare__live *live) {
     for (; live->drawn > 0; live->drawn--) { fputs("\033[A\033[2K", live->stream); }
@@ -129,7 +131,7 @@ static void describe(const tare__live *live, const tare__task *task, char *text,
 
 void tare__live_done(void *context, const tare__task *task) {
     tare__live *live = context;
-    if (live->quiet || (live->live && task->fate == TARE__FINISHED)) { return; }
+    if (live->quiet || ((live->live || live->brief) && task->fate == TARE__FINISHED)) { return; }
     char what[256], took[NUMBER] = "";
     describe(live, task, what, sizeof what);
     if (isfinite(task->wall_seconds)) { snprintf(took, sizeof took, ", %.1f s", task->wall_seconds); }

@@ -33,6 +33,7 @@ typedef struct tare__plan {
     tare__axis tune; /* key NULL: nothing is tuned */
     tare__metric metric;
     tare__compare_opt opt;
+    const char *parent; /* where folders with names of their own go; NULL: runs */
     tare_options *args; /* owns the strings of opt */
 } tare__plan;
 
