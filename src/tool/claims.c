@@ -16,7 +16,7 @@ typedef struct options {
     tare_files numbers;
     bool quick, list, dry_run, quiet;
     int64_t jobs;
-    const char *out, *claims;
+    const char *out, *claims, *launcher;
 } options;
 
 #define AT(member) offsetof(options, member)
@@ -29,6 +29,8 @@ static const tare_option table[] = {
       .flags = TARE_OPTION_LOCAL },
     { "jobs", TARE_OPTION_INT, AT(jobs), "0", "N", "runs at a time; 0: one per core", .min = 0, .max = 1024,
       .flags = TARE_OPTION_LOCAL },
+    { "launcher", TARE_OPTION_STRING, AT(launcher), NULL, "COMMAND",
+      "words in front of each run, as tare compare has them", .flags = TARE_OPTION_LOCAL },
     { "out", TARE_OPTION_STRING, AT(out), "runs/claims", "DIR",
       "where the comparisons go; the same command goes on with what is missing", .flags = TARE_OPTION_LOCAL },
     { "claims", TARE_OPTION_STRING, AT(claims), NULL, "DIR", "files of your own claims (docs/claims.md)",
@@ -119,6 +121,7 @@ static tare_status make_plan(tare__plan *plan, const char *line, const options *
     tare__words_free(&words);
     if (s != TARE_OK) { return tare_fail(s, "%s\n  in: tare compare %s", tare_error(), line); }
     plan->opt.jobs = o->jobs;
+    plan->opt.launcher = o->launcher;
     plan->parent = o->out;
     return TARE_OK;
 }
