@@ -65,6 +65,8 @@ function tickTexts(ticks, name) {
 
 // A figure with a title, buttons, and an SVG that is drawn anew when its width changes. draw(svg, width) returns how many marks
 // it has made; the figure says so in data-drawn, which the tests read.
+const fits = new Set(); // draws anew each chart whose width has changed
+const fitAll = () => fits.forEach((fit) => fit());
 const waiting = []; // charts that are drawn once the page has them: before, they have no width
 
 function drawWaiting() {
@@ -85,9 +87,11 @@ function frame({ title, note, label, tools, draw, below }) {
   };
   let seen = 0;
   const fit = () => {
+    if (!root.isConnected) { fits.delete(fit); return; }
     const width = Math.round(holder.clientWidth);
     if (width !== seen) { seen = width; redraw(); }
   };
+  fits.add(fit);
   waiting.push(() => { fit(); new ResizeObserver(() => setTimeout(fit, 0)).observe(holder); });
   return { root, svg, redraw, holder };
 }

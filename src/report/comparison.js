@@ -102,7 +102,7 @@ function pairSection(k) {
     h("td", { class: "n" }, isNumber(pair.low) ? `${difference(metric, pair.low, "")} to ${difference(metric, pair.high)}` : "–"),
     h("td", { class: "n" }, p(pair.p) + (pair.exact === false ? " *" : "")), h("td", { class: "n" }, p(pair.p_holm)),
     h("td", { class: "n" }, `${pair.wins} : ${pair.losses}` + (pair.ties ? ` (${plural(pair.ties, "tie")})` : "")),
-    h("td", { class: pair.better ? "good" : null }, pair.better ? `${pair.better} is better` : "cannot be told")));
+    h("td", { class: pair.better ? "good" : null }, pair.better ? `${pair.better} is better` : "–")));
   return section("pairs", "Pairs",
     h("p", { class: "note" }, "Difference of the first to the second over the same seeds, with its 95% interval; p from a two-sided sign-flip permutation test" +
       `${c.pairs.some((pair) => pair.exact === false) ? " (* from 99,999 random sign patterns)" : ""}, then corrected for the number of pairs (Holm).`),
@@ -200,7 +200,7 @@ function curveSection(k, data) {
   const draw = () => {
     const wanted = state.full ? [state.full] : [...new Set([first, loss].filter(Boolean))];
     holder.replaceChildren(...(wanted.length ? wanted : names.slice(0, 1)).map((full) => h("div", { style: "margin-bottom:22px" },
-      h("div", { class: "charts" }, [...k.settings].map(([key, cells]) => bandChart(k, full, key, cells, state.band))))));
+      h("div", { class: k.settings.size > 2 ? "charts small" : "charts" }, [...k.settings].map(([key, cells]) => bandChart(k, full, key, cells, state.band))))));
     drawWaiting();
   };
   waiting.push(draw);

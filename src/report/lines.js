@@ -131,6 +131,6 @@ function curveTable(spec) {
     return h("tr", {}, h("td", {}, one.name), [y[0], low, high, y[y.length - 1]].map((v) =>
       h("td", { class: "n" }, show(spec.metric, v))));
   });
-  return h("details", {}, h("summary", {}, "values"), h("div", { class: "scroll" }, h("table", {}, h("tr", {}, h("th", {}, ""),
+  return h("details", { class: "values" }, h("summary", {}, "values"), h("div", { class: "scroll" }, h("table", {}, h("tr", {}, h("th", {}, ""),
     ["first", "lowest", "highest", "last"].map((t) => h("th", { class: "n" }, t))), rows)));
 }

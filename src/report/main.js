@@ -27,8 +27,16 @@ function page() {
   drawWaiting();
 }
 
-// On paper nothing can be opened.
-window.addEventListener("beforeprint", () => document.querySelectorAll("details:not([open])").forEach((d) => { d.open = true; d.dataset.print = ""; }));
-window.addEventListener("afterprint", () => document.querySelectorAll("details[data-print]").forEach((d) => { d.open = false; delete d.dataset.print; }));
+// On paper nothing can be opened, and charts are drawn for its width.
+window.addEventListener("beforeprint", () => {
+  document.querySelectorAll("details:not([open]):not(.values)").forEach((d) => { d.open = true; d.dataset.print = ""; });
+  document.documentElement.classList.add("paper");
+  fitAll();
+});
+window.addEventListener("afterprint", () => {
+  document.querySelectorAll("details[data-print]").forEach((d) => { d.open = false; delete d.dataset.print; });
+  document.documentElement.classList.remove("paper");
+  fitAll();
+});
 
 page();
