@@ -89,7 +89,8 @@ static tare_status open_run(trainer *t, const tare_options *args) {
     if (s != TARE_OK) { return s; }
     if (t->o->run.json) { tare_run_echo(t->run, stdout); }
     if (t->o->run.resume) { return resume(t); }
-    s = trainer_save(t, "last.safetensors");
+    s = tare_run_write(t->run, "summary.txt", t->summary);
+    if (s == TARE_OK) { s = trainer_save(t, "last.safetensors"); }
     if (s != TARE_OK) { return s; }
     return tare_run_log(t->run, "start",
                         TARE_FIELDS(TARE_NUMBER("characters", t->text.trained),
@@ -104,16 +105,14 @@ static tare_status open_run(trainer *t, const tare_options *args) {
 static tare_status print_start(trainer *t) {
     tare_machine m;
     tare_machine_get(&m);
-    char *table = NULL;
-    tare_status s = tare_summary(t->net.whole, TARE_SHAPE(t->o->context), &table);
+    tare_status s = tare_summary(t->net.whole, TARE_SHAPE(t->o->context), &t->summary);
     if (s != TARE_OK) { return s; }
     tare_progress_print(t->progress, "%lld %s of text to learn from, %lld to test on, %d different",
                         (long long)t->text.trained, t->o->bytes ? "bytes" : "characters", (long long)t->text.held_out,
                         (int)t->text.known.size);
     tare_progress_print(t->progress, "%d of %d cores, %s kernels, seed %lld\n", m.threads, m.cores, m.isa,
                         (long long)t->o->run.seed);
-    tare_progress_print(t->progress, "%s", table);
-    tare_free(table);
+    tare_progress_print(t->progress, "%s", t->summary);
     return TARE_OK;
 }
 
@@ -166,5 +165,6 @@ void trainer_end(trainer *t) {
     feeder_free(&t->feeder);
     corpus_free(&t->text);
     tare_free(t->prompt);
+    tare_free(t->summary);
     tare_free(t->vocabulary);
 }

@@ -19,6 +19,7 @@ typedef struct trainer {
     tare_run *run;
     int32_t *prompt; /* of samples, tokens */
     int64_t prompted;
+    char *summary; /* of the net */
     /* what is saved beside weights, optimizer, the tape's stream and the states carried */
     tare_checkpoint *state;
     char *vocabulary;

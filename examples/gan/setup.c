@@ -132,6 +132,7 @@ static tare_status open_run(trainer *t, const tare_options *args) {
     if (t->o->run.json) { tare_run_echo(t->run, stdout); }
     if (t->o->run.resume) { return resume(t); }
     s = subject_file(&t->data.what, t->o, tare_run_path(t->run, "input.safetensors"), true);
+    if (s == TARE_OK) { s = tare_run_write(t->run, "summary.txt", t->summary); }
     if (s == TARE_OK) { s = trainer_save(t); }
     if (s != TARE_OK) { return s; }
     return tare_run_log(t->run, "start",
@@ -143,6 +144,18 @@ static tare_status open_run(trainer *t, const tare_options *args) {
 
 /* ---- what is said before ----------------------------------------------------------------------------------------- */
 
+/* One net behind the other, for the report. */
+static tare_status add_summary(trainer *t, const char *title, const char *table) {
+    const char *before = t->summary ? t->summary : "";
+    size_t size = strlen(before) + strlen(title) + strlen(table) + 3;
+    char *text = tare_malloc(size);
+    if (!text) { return TARE_ENOMEM; }
+    snprintf(text, size, "%s%s\n%s\n", before, title, table);
+    tare_free(t->summary);
+    t->summary = text;
+    return TARE_OK;
+}
+
 static tare_status print_net(trainer *t, const char *title, tare_layer *net, tare_shape sample) {
     static const int32_t label[1] = { 0 };
     char *table = NULL;
@@ -150,8 +163,9 @@ static tare_status print_net(trainer *t, const char *title, tare_layer *net, tar
     tare_status s = tare_summary(net, sample, &table);
     if (s != TARE_OK) { return s; }
     tare_progress_print(t->progress, "%s\n%s", title, table);
+    s = add_summary(t, title, table);
     tare_free(table);
-    return TARE_OK;
+    return s;
 }
 
 static tare_status print_start(trainer *t) {
@@ -216,6 +230,7 @@ int trainer_begin(trainer *t, const tare_options *args) {
 
 void trainer_end(trainer *t) {
     tare_run_close(t->run);
+    tare_free(t->summary);
     tare_progress_free(t->progress);
     tare_checkpoint_free(t->state);
     judge_free(t->judge);

@@ -40,6 +40,7 @@ typedef struct trainer {
     judge *judge;
     tare_progress *progress;
     tare_run *run;
+    char *summary;          /* of both nets */
     tare_checkpoint *state; /* all that follows and the players */
     tare_ema *ema;          /* NULL: none */
     tare_real *z;

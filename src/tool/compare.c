@@ -58,7 +58,7 @@ static tare_status print_end(const tare__comparison *c) {
     } else if (!opt->quiet) {
         printf("\n");
         tare__comparison_print(c, stdout);
-        printf("\n%s: comparison.json, and runs, cells, pairs, timings as .csv\n", c->folder);
+        printf("\n%s: report.html, comparison.json, and runs, cells, pairs, timings as .csv\n", c->folder);
     }
     return TARE_OK;
 }
@@ -75,6 +75,7 @@ static tare_status run(tare__comparison *c) {
     if (s != TARE_OK) { return s; }
     s = tare__comparison_analyse(c);
     if (s == TARE_OK) { s = tare__comparison_write(c); }
+    if (s == TARE_OK) { s = tare_report_write(c->folder, NULL); }
     return s == TARE_OK ? print_end(c) : s;
 }
 
