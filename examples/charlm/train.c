@@ -29,7 +29,7 @@ static tare_status train_step(trainer *t, double *out) {
 }
 
 static tare_status step_again(void *user) {
-    double loss;
+    double loss = 0;
     return train_step(user, &loss);
 }
 
@@ -46,7 +46,7 @@ static tare_status explain_nonfinite(trainer *t) {
 
 /* One step and what is to be noted of it. */
 static tare_status step_forward(trainer *t) {
-    double loss;
+    double loss = 0;
     tare_guard_keep(t->guard);
     if (t->o->norm_stats > 0 && t->step % t->o->norm_stats == 0) { tare_norm_stats_begin(t->stats); }
     tare_status s = train_step(t, &loss);
@@ -124,8 +124,7 @@ static void print_excerpt(trainer *t, const char *text) {
         int size = utf8_get((const unsigned char *)text + at, n - at, &code);
         bool shown = size > 0 && code >= 0x20 && !(code >= 0x7f && code < 0xa0);
         if (code == '\n' && used > 0) {
-            memcpy(line + used, " / ", 3);
-            used += 3;
+            used += (size_t)snprintf(line + used, sizeof line - used, " / ");
             columns += 3;
         } else if (shown) {
             memcpy(line + used, text + at, (size_t)size);

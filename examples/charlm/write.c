@@ -54,7 +54,7 @@ static tare_status see(writer *w, const int32_t *tokens, int64_t count) {
     if (!logits) { return tare_fail(tare_tape_status(tape), "%s", tare_tape_error(tape)); }
     const tare_real *last = logits->data + (count - 1) * w->net->tokens;
     for (int64_t i = 0; i < w->net->tokens; i++) { w->scores[i] = (double)last[i]; }
-    if (w->net->rnn) { return TARE_OK; }
+    if (!w->seen) { return TARE_OK; }
     memcpy(w->seen + w->n, tokens, (size_t)count * sizeof *tokens);
     w->n += count;
     return TARE_OK;
