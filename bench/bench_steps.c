@@ -1,118 +1,130 @@
-/* bench_steps.c - times whole training steps (forward, loss, backward, Adam):  bench_steps mlp|cnn NORM BATCH SECONDS
- * Prints the median, the 10th and the 90th percentile in milliseconds, then the peak bytes of a step. The nets are those of
- * bench/steps.py, which runs this beside PyTorch. */
-#include <tare/tare.h>
+/* bench_steps.c - one workload at work, for bench/run.py to time beside PyTorch.
+ *   bench_steps --list           the names of all workloads;  --version
+ *   bench_steps --machine        processor, kernels and the machine's peaks, as JSON
+ *   bench_steps NAME             warm up, then for each line on standard input, seconds, print that many seconds' worth of
+ *                                times of a step in microseconds
+ *   bench_steps NAME --first     the clock after the first step, then memory and work of a step, as JSON
+ *   bench_steps NAME --bits N    the losses of N steps to the last bit */
+#include "bench.h"
 
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { CLASSES = 10, POOL = 8, MOST_STEPS = 20000 };
+#if defined(__clang__)
+#define COMPILER __VERSION__ /* which names clang itself */
+#elif defined(__GNUC__)
+#define COMPILER "gcc " __VERSION__
+#else
+#define COMPILER "unknown"
+#endif
 
-static tare_layer *mlp(tare_params *ps, const char *norm) {
-    static const int64_t width[] = { 784, 256, 128, CLASSES };
-    static const char *const name[] = { "fc1", "fc2", "fc3" }, *const norm_name[] = { "norm1", "norm2" };
-    tare_layer *layer[9];
-    int n = 0;
-    layer[n++] = tare_layer_flatten(ps, NULL);
-    for (int i = 0; i < 3; i++) {
-        layer[n++] = tare_layer_linear(ps, name[i], width[i], width[i + 1], (tare_layer_linear_opt){ 0 });
-        if (i == 2) { break; }
-        if (strcmp(norm, "none") != 0) {
-            layer[n++] = tare_norm_layer(ps, norm_name[i], norm, TARE_SHAPE(width[i + 1]));
+enum { WARM_UP = 5, MOST_STEPS = 20000 };
+
+static int fail(void) {
+    fprintf(stderr, "bench_steps: %s\n", tare_error());
+    return 1;
+}
+
+/* ---- what to do -------------------------------------------------------------------------------------------------- */
+
+static int print_machine(void) {
+    tare_machine m;
+    tare_peak peak;
+    tare_machine_get(&m);
+    if (tare_peak_measure(&peak, 1.0) != TARE_OK) { return fail(); }
+    printf("{\"cpu\":\"%s\",\"compiler\":\"%s\",\"isa\":\"%s\",\"cores\":%d,\"threads\":%d,\"gflops\":%.1f,\"copy_"
+           "near\":%.1f,"
+           "\"copy_middle\":%.1f,\"copy_far\":%.1f}\n",
+           m.cpu, COMPILER, m.isa, m.cores, m.threads, 1e-9 * peak.flops, 1e-9 * peak.copy_near,
+           1e-9 * peak.copy_middle, 1e-9 * peak.copy_far);
+    return 0;
+}
+
+static int print_names(void) {
+    const bench_workload *w;
+    for (int i = 0; (w = bench_at(i)); i++) { printf("%s\n", w->name); }
+    return 0;
+}
+
+static int serve(bench *b) {
+    int64_t i = 0;
+    for (; i < WARM_UP; i++) {
+        if (b->workload->step(b, i) != TARE_OK) { return fail(); }
+    }
+    printf("ready\n");
+    fflush(stdout);
+    for (char line[64]; fgets(line, sizeof line, stdin);) {
+        double end = tare_clock() + strtod(line, NULL);
+        for (int n = 0; n < MOST_STEPS && (n < 3 || tare_clock() < end); n++) {
+            double start = tare_clock();
+            if (b->workload->step(b, i++) != TARE_OK) { return fail(); }
+            printf("%.2f ", 1e6 * (tare_clock() - start));
         }
-        layer[n++] = tare_layer_relu(ps, NULL);
+        printf("\n");
+        fflush(stdout);
     }
-    return tare_layer_sequential(ps, "mlp", layer, n);
+    return 0;
 }
 
-static tare_layer *cnn(tare_params *ps, const char *norm) {
-    static const int64_t channels[] = { 1, 32, 64, 128 };
-    static const char *const scope[] = { "block1", "block2", "block3" };
-    tare_layer *layer[14];
-    int n = 0;
-    for (int i = 0; i < 3; i++) {
-        int64_t side = 28 >> i, c = channels[i + 1];
-        tare_params_push(ps, scope[i]);
-        layer[n++] = tare_layer_conv2d(ps, "conv", channels[i], c, 3, (tare_layer_conv2d_opt){ .pad = 1 });
-        if (strcmp(norm, "none") != 0) { layer[n++] = tare_norm_layer(ps, "norm", norm, TARE_SHAPE(c, side, side)); }
-        layer[n++] = tare_layer_relu(ps, NULL);
-        layer[n++] = tare_layer_max_pool2d(ps, NULL, (tare_pool2d_opt){ .kernel = 2 });
-        tare_params_pop(ps);
+static void add_work(const tare_tape *tape, void *context) {
+    double *flops = context;
+    for (int64_t i = 0; i < tare_tape_length(tape); i++) {
+        const tare_node *n = tare_tape_node(tape, i);
+        *flops += tare_node_cost(n, false).flops + tare_node_cost(n, true).flops;
     }
-    layer[n++] = tare_layer_flatten(ps, NULL);
-    layer[n++] = tare_layer_linear(ps, "fc", 1152, CLASSES, (tare_layer_linear_opt){ 0 });
-    return tare_layer_sequential(ps, "cnn", layer, n);
 }
 
-typedef struct bench {
-    tare_layer *model;
-    tare_params *ps;
-    tare_optim *optim;
-    tare_tape *tape;
-    tare_real *x[POOL];
-    int32_t *label[POOL];
-    int64_t batch;
-} bench;
-
-static tare_status step(bench *b, int i) {
-    tare_tape_reset(b->tape);
-    tare_tensor *x = tare_input_view(b->tape, TARE_SHAPE(b->batch, 1, 28, 28), b->x[i % POOL]);
-    tare_tensor *logits = tare_forward(b->model, b->tape, x);
-    tare_tensor *loss = tare_cross_entropy(b->tape, logits, b->label[i % POOL], (tare_cross_entropy_opt){ 0 });
-    tare_params_zero_grad(b->ps);
-    tare_status s = tare_backward(b->tape, loss);
-    return s ? s : tare_optim_step(b->optim);
-}
-
-static bool fill(bench *b) {
-    tare_rng rng = tare_rng_new(1, "bench");
-    for (int p = 0; p < POOL; p++) {
-        b->x[p] = tare_malloc((size_t)(b->batch * 784) * sizeof(tare_real));
-        b->label[p] = tare_malloc((size_t)b->batch * sizeof(int32_t));
-        if (!b->x[p] || !b->label[p]) { return false; }
-        for (int64_t i = 0; i < b->batch * 784; i++) { b->x[p][i] = (tare_real)tare_rng_normal(&rng); }
-        for (int64_t i = 0; i < b->batch; i++) { b->label[p][i] = (int32_t)tare_rng_below(&rng, CLASSES); }
+/* Values, gradients and the optimizer's state. */
+static int64_t state_bytes(const bench *b) {
+    int64_t values = 0;
+    for (int n = 0; n < BENCH_NETS; n++) {
+        if (!b->net[n]) { continue; }
+        values += tare_params_flat_size(b->params[n]) * (2 + tare_optim_slots(b->optim[n])) +
+                  tare_params_buffer_flat_size(b->params[n]);
     }
-    return true;
+    return values * (int64_t)sizeof(tare_real);
 }
 
-static int by_size(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+static int print_first(bench *b) {
+    if (b->workload->step(b, 0) != TARE_OK) { return fail(); }
+    double clock = tare_clock(), flops = 0;
+    b->look = add_work;
+    b->context = &flops;
+    if (b->workload->step(b, 1) != TARE_OK) { return fail(); }
+    b->look = NULL;
+    for (int64_t i = 2; i < 20 && (i < 5 || tare_clock() < clock + 1); i++) {
+        if (b->workload->step(b, i) != TARE_OK) { return fail(); }
+    }
+    printf("{\"clock\":%.6f,\"process_bytes\":%lld,\"step_bytes\":%zu,\"state_bytes\":%lld,\"flops\":%.0f}\n", clock,
+           (long long)tare_peak_memory(), tare_tape_peak(b->tape), (long long)state_bytes(b), flops);
+    return 0;
+}
+
+static int print_bits(bench *b, int64_t steps) {
+    for (int64_t i = 0; i < steps; i++) {
+        if (b->workload->step(b, i) != TARE_OK) { return fail(); }
+        printf("%a ", b->loss);
+    }
+    printf("\n");
+    return 0;
 }
 
 int main(int argc, char **argv) {
-    if (argc != 5) {
-        fprintf(stderr, "usage: bench_steps mlp|cnn NORM BATCH SECONDS\n");
+    if (argc == 2 && strcmp(argv[1], "--machine") == 0) { return print_machine(); }
+    if (argc == 2 && strcmp(argv[1], "--version") == 0) { return printf("%s\n", TARE_VERSION) < 0; }
+    if (argc == 2 && strcmp(argv[1], "--list") == 0) { return print_names(); }
+    const bench_workload *w = argc > 1 ? bench_find(argv[1]) : NULL;
+    const char *what = argc > 2 ? argv[2] : "";
+    int64_t steps = argc > 3 ? strtoll(argv[3], NULL, 10) : 0;
+    if (!w || (*what && strcmp(what, "--first") != 0 && (strcmp(what, "--bits") != 0 || steps < 1))) {
+        fprintf(stderr, "usage: bench_steps --list | --version | --machine | WORKLOAD [--first | --bits STEPS]\n");
         return 2;
     }
-    bench b = { .batch = strtoll(argv[3], NULL, 10), .ps = tare_params_new(1) };
-    b.model = strcmp(argv[1], "mlp") == 0 ? mlp(b.ps, argv[2]) : cnn(b.ps, argv[2]);
-    b.optim = tare_adam_new(b.ps, (tare_adam_opt){ .lr = 1e-3 });
-    b.tape = tare_tape_new((tare_tape_opt){ .training = true });
-    static double ms[MOST_STEPS];
-    int n = 0, failed = !b.model || !b.optim || !b.tape || b.batch < 1 || !fill(&b);
-    for (int i = 0; !failed && i < 10; i++) { failed = step(&b, i) != TARE_OK; }
-    double end = tare_clock() + strtod(argv[4], NULL);
-    while (!failed && n < MOST_STEPS && (n < 10 || tare_clock() < end)) {
-        double start = tare_clock();
-        failed = step(&b, n) != TARE_OK;
-        ms[n++] = 1e3 * (tare_clock() - start);
-    }
-    if (failed) {
-        fprintf(stderr, "bench_steps: %s\n", tare_error());
-        return 1;
-    }
-    qsort(ms, (size_t)n, sizeof *ms, by_size);
-    printf("%.4f %.4f %.4f %zu\n", ms[n / 2], ms[n / 10], ms[n - 1 - n / 10], tare_tape_peak(b.tape));
-    for (int p = 0; p < POOL; p++) {
-        tare_free(b.x[p]);
-        tare_free(b.label[p]);
-    }
-    tare_tape_free(b.tape);
-    tare_optim_free(b.optim);
-    tare_params_free(b.ps);
-    return 0;
+    bench b;
+    int code = bench_open(&b, w) != TARE_OK ? fail()
+               : !*what                     ? serve(&b)
+               : steps                      ? print_bits(&b, steps)
+                                            : print_first(&b);
+    bench_close(&b);
+    return code;
 }

@@ -142,6 +142,18 @@ TARE_API void tare_machine_get(tare_machine *machine);
 /* tare_peak_memory - most bytes of RAM that this process has held at once; 0: unknown. */
 TARE_API int64_t tare_peak_memory(void);
 
+/* tare_peak - the most that the machine does on `threads` threads, a second: multiply-adds at the level of Tare's kernels, each
+ * two floating-point operations, and bytes read plus bytes written by copies that fit each core's own cache (half a MiB a
+ * thread), the shared one (16 MiB), or neither (256 MiB). */
+typedef struct tare_peak {
+    int threads;
+    double flops, copy_near, copy_middle, copy_far;
+} tare_peak;
+/* tare_peak_measure - measure it on all of tare_threads(), for about `seconds`.   errors  TARE_ENOMEM */
+TARE_API tare_status tare_peak_measure(tare_peak *peak, double seconds);
+/* tare_peak_copy - the copy bandwidth of the smallest of those places that holds `bytes`. */
+TARE_API double tare_peak_copy(const tare_peak *peak, double bytes);
+
 /* ---- a run is a folder ------------------------------------------------------------------------------------------- */
 
 /* config.json (every option, resolved; machine, versions, the command that repeats it), metrics.jsonl (one JSON object per

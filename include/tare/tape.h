@@ -148,7 +148,7 @@ struct tare_op {
     unsigned flags;
     unsigned reads;
     /* Everything that can fail: check n->in and n->attr; set n->shape (the output's) and, as needed, saved_bytes,
-     * scratch_bytes, grad_scratch_bytes, macs. Return tare_node_fail(n, ...) on error. */
+     * scratch_bytes, grad_scratch_bytes, macs, grad_macs. Return tare_node_fail(n, ...) on error. */
     tare_status (*check)(tare_node *n);
     /* Compute n->out->data from n->in[i]->data. Cannot fail, cannot allocate. */
     void (*forward)(tare_node *n);
@@ -180,6 +180,8 @@ struct tare_node {
     tare_rng rng; /* this node's own stream, the same whenever the step is repeated */
     /* the tape's own */
     bool done;
+    /* set by check, last so that plugins find the rest where it was */
+    double grad_macs; /* multiply-adds of backward; 0: macs for each of the first two inputs that wants a gradient */
 };
 
 /* tare_apply - check, run and record an op: what tare_relu and its kin call, and what your own ops call.
@@ -193,6 +195,14 @@ TARE_API tare_status tare_node_fail(tare_node *n, tare_status status, const char
 TARE_API tare_real *tare_grad(const tare_node *n, int i);
 /* tare_grad_add - add to tare_grad(n, i) (true), or overwrite it (false; only ever with TARE_OP_FRESH)? */
 TARE_API bool tare_grad_add(const tare_node *n, int i);
+
+/* tare_cost - work: floating-point operations of products, and bytes that have to move, each value read or written once.
+ * tare_node_cost - that of a node's forward or backward: operations from macs and grad_macs, bytes from the sizes of what it reads,
+ * saves and writes. 0 where there is nothing to do. For arithmetic this is exact; caches may save some of the bytes. */
+typedef struct tare_cost {
+    double flops, bytes;
+} tare_cost;
+TARE_API tare_cost tare_node_cost(const tare_node *n, bool backward);
 
 /* tare_op_find - an op, built-in or of an open plugin, by name, or NULL; tare_op_at(0), (1), ... lists them, NULL after the
  * last. */

@@ -115,6 +115,10 @@ static tare_status check(tare_node *n) {
     n->scratch_bytes = (size_t)tare__rnn_forward_room(&r, n->grad) * sizeof(tare_real);
     n->grad_scratch_bytes = (size_t)tare__rnn_backward_room(&r) * sizeof(tare_real);
     n->macs = (double)(r.steps * r.batch) * (double)r.sums * (double)(r.width + (n->in[RNN_W_IH] ? r.in : 0));
+    n->grad_macs = 2 * n->macs; /* to states and weights */
+    if (n->in[RNN_W_IH] && !(n->in[RNN_X] && n->in[RNN_X]->requires_grad)) {
+        n->grad_macs -= (double)(r.steps * r.batch) * (double)r.sums * (double)r.in;
+    }
     return TARE_OK;
 }
 
