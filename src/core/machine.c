@@ -4,3 +4,5 @@
 #include "../kernels/kernels.h"
 
 const char *tare__isa_level(void) { return tare__kernels()->level; }
+
+double tare__multiply_adds(int64_t rounds, tare_real *sink) { return tare__kernels()->multiply_adds(rounds, sink); }

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "../kernels/kernels.h"
+#include "../core/machine.h"
 
 enum { SINK = 64, MIB = 1 << 20, RUNS = 5 };
 
@@ -20,7 +20,7 @@ static void run_part(void *context, int64_t begin, int64_t end) {
     const work *w = context;
     for (int64_t i = begin; i < end; i++) {
         if (w->bytes == 0) {
-            w->done[i] = tare__kernels()->multiply_adds(w->rounds, w->sink + i * SINK);
+            w->done[i] = tare__multiply_adds(w->rounds, w->sink + i * SINK);
             continue;
         }
         /* To and fro, so that no copy can be left out. */
