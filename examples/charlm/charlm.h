@@ -15,7 +15,7 @@ typedef struct options {
     const char *arch, *norm, *norm_place, *ffn, *positions, *tied, *nonlinearity;
     int64_t layers, heads, width, hidden, embedding, context;
     double dropout;
-    bool bias;
+    bool bias, recompute;
     /* learning */
     tare_learn_opt learn;
     int64_t steps, batch, eval_every, log_every, norm_stats;

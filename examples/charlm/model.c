@@ -37,18 +37,20 @@ static tare_layer *head(net *n, tare_params *ps, int64_t width) {
 
 static tare_layer *block(net *n, tare_params *ps, int64_t i) {
     const options *o = n->o;
-    return tare_layer_transformer(ps, numbered(ps, i), o->width,
-                                  (tare_layer_transformer_opt){ .heads = (int)o->heads,
-                                                                .norm = o->norm,
-                                                                .post_norm = strcmp(o->norm_place, "post") == 0,
-                                                                .causal = !is_bert(o),
-                                                                .no_bias = !o->bias,
-                                                                .rotary = strcmp(o->positions, "rotary") == 0,
-                                                                .act = o->ffn,
-                                                                .hidden = o->hidden,
-                                                                .dropout = o->dropout,
-                                                                .attention_dropout = o->dropout,
-                                                                .sequence = &n->sequence });
+    tare_layer *made =
+        tare_layer_transformer(ps, numbered(ps, i), o->width,
+                               (tare_layer_transformer_opt){ .heads = (int)o->heads,
+                                                             .norm = o->norm,
+                                                             .post_norm = strcmp(o->norm_place, "post") == 0,
+                                                             .causal = !is_bert(o),
+                                                             .no_bias = !o->bias,
+                                                             .rotary = strcmp(o->positions, "rotary") == 0,
+                                                             .act = o->ffn,
+                                                             .hidden = o->hidden,
+                                                             .dropout = o->dropout,
+                                                             .attention_dropout = o->dropout,
+                                                             .sequence = &n->sequence });
+    return o->recompute ? tare_layer_recompute(ps, made) : made;
 }
 
 /* Positions, blocks, and before norms a last one, as GPT-2. */

@@ -67,6 +67,11 @@ static const tare_option table[] = {
       .flags = TARE_OPTION_RESUME },
     { "log-every", TARE_OPTION_INT, AT(log_every), "10", "K", "steps from line to line in metrics.jsonl", .min = 1,
       .max = 1e9, .flags = TARE_OPTION_RESUME },
+    { "recompute", TARE_OPTION_FLAG, AT(recompute), NULL, NULL,
+      "gpt, bert: keep only what enters a block and compute the rest again in backward: the same results with less "
+      "memory and "
+      "more time",
+      .flags = TARE_OPTION_RESUME },
     { "norm-stats", TARE_OPTION_INT, AT(norm_stats), "0", "K",
       "every K steps, log what each layer does to mean and variance, gradient norms and singular values; 0: never",
       .min = 0, .max = 2147483647, .flags = TARE_OPTION_RESUME },
@@ -107,7 +112,7 @@ static int usage(void) {
 
 /* Options that the chosen net has no use for. */
 static tare_status check_arch(const tare_options *args, const options *o) {
-    static const char *const theirs[] = { "heads", "ffn", "hidden", "positions", "bias" };
+    static const char *const theirs[] = { "recompute", "heads", "ffn", "hidden", "positions", "bias" };
     static const char *const ours[] = { "embedding", "nonlinearity" };
     bool recurrent = is_recurrent(o), transformer_place = strcmp(o->norm_place, "pre") == 0;
     transformer_place = transformer_place || strcmp(o->norm_place, "post") == 0;

@@ -31,7 +31,8 @@ static tare_status make_state(trainer *t) {
 static tare_status make_guard(trainer *t) {
     t->guard = tare_guard_new(t->ps, t->tape, NULL);
     t->stats = tare_norm_stats_new(t->ps, t->tape);
-    if (!t->guard || !t->stats) { return TARE_ENOMEM; }
+    t->profile = tare_profile_new(&t->o->run, t->tape, t->optim);
+    if (!t->guard || !t->stats || !t->profile) { return TARE_ENOMEM; }
     if (!t->net.state) { return TARE_OK; }
     int64_t count;
     tare_real *data = tare_rnn_state_data(t->net.state, &count);
@@ -157,6 +158,7 @@ void trainer_end(trainer *t) {
     tare_checkpoint_free(t->state);
     tare_guard_free(t->guard);
     tare_norm_stats_free(t->stats);
+    tare_profile_free(t->profile);
     tare_tape_free(t->tape);
     tare_tape_free(t->test_tape);
     tare_optim_free(t->optim);

@@ -7,7 +7,9 @@
 /* ---- a step ------------------------------------------------------------------------------------------------------ */
 
 tare_tensor *trainer_loss(trainer *t) {
+    tare_profile_enter(t->profile, TARE_PROFILE_DATA);
     if (feeder_fill(&t->feeder, t->step) && t->net.state) { tare_rnn_state_zero(t->net.state); }
+    tare_profile_enter(t->profile, TARE_PROFILE_TAPE);
     tare_tape_reset(t->tape);
     tare_tensor *logits = net_logits(&t->net, t->tape, t->feeder.x, t->feeder.shape);
     return tare_cross_entropy(t->tape, logits, t->feeder.y, (tare_cross_entropy_opt){ 0 });
@@ -24,6 +26,7 @@ static tare_status train_step(trainer *t, double *out) {
     s = tare_backward(t->tape, loss);
     if (s == TARE_OK) { s = tare_norm_stats_log(t->stats, t->run, t->step); }
     /* Without --clip nothing is clipped, but a gradient of NaN or Inf is still found before it reaches the weights. */
+    tare_profile_enter(t->profile, TARE_PROFILE_OPTIMIZER);
     double limit = t->o->learn.clip > 0 ? t->o->learn.clip : INFINITY;
     return s == TARE_OK ? tare_optim_step_clipped(t->optim, limit, &t->grad_norm) : s;
 }
@@ -52,6 +55,7 @@ static tare_status step_forward(trainer *t) {
     tare_status s = train_step(t, &loss);
     if (s == TARE_ENONFINITE) { return explain_nonfinite(t); }
     if (s != TARE_OK) { return s; }
+    tare_profile_enter(t->profile, TARE_PROFILE_REST);
     t->step++;
     t->loss_sum += loss;
     t->loss_count++;
@@ -86,6 +90,8 @@ static tare_status train_until(trainer *t, int64_t end) {
         if (s == TARE_OK) { s = log_training(t); }
         if (s != TARE_OK) { return s; }
         tare_progress_step(t->progress, size, "loss %.4f", t->loss_sum / (double)t->loss_count);
+        const char *profile = tare_profile_step(t->profile);
+        if (profile) { tare_progress_print(t->progress, "%s", profile); }
     }
     return TARE_OK;
 }

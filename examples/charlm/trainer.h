@@ -15,6 +15,7 @@ typedef struct trainer {
     tare_tape *tape, *test_tape;
     tare_guard *guard;
     tare_norm_stats *stats;
+    tare_profile *profile;
     tare_progress *progress;
     tare_run *run;
     int32_t *prompt; /* of samples, tokens */

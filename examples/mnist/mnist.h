@@ -17,6 +17,7 @@ typedef struct options {
     int64_t epochs, steps, batch, accumulate;
     double label_smoothing, seconds;
     int64_t norm_stats, eval_every;
+    bool recompute;
     /* testing */
     int64_t test_norm_batch;
     double test_contrast;

@@ -9,6 +9,7 @@ static bool has_norm(const options *o) { return strcmp(o->norm, "none") != 0; }
 /* 784 - 256 - 128 - 10, norm and ReLU between. */
 static tare_layer *mlp(tare_params *ps, const options *o, tare_shape image, int64_t classes) {
     bool no_bias = has_norm(o);
+    if (o->recompute) { return tare_params_fail(ps, TARE_EINVAL, "--recompute: mlp has no blocks; cnn, resnet20 do"); }
     if (tare_norm_uses_batch(o->norm) && tare_norm_batch(o->norm, o->batch) == 1) {
         return tare_params_fail(
             ps, TARE_EINVAL,
@@ -42,7 +43,7 @@ static tare_layer *cnn_block(tare_params *ps, const options *o, const char *name
     };
     tare_layer *block = tare_layer_sequential(ps, NULL, layers, sizeof layers / sizeof layers[0]);
     tare_params_pop(ps);
-    return block;
+    return o->recompute ? tare_layer_recompute(ps, block) : block;
 }
 
 /* Three blocks of 32, 64 and 128 channels, then a linear layer. */
@@ -83,7 +84,7 @@ static tare_layer *resnet_block(tare_params *ps, const options *o, const char *n
     tare_layer *shortcut = stride == 2 ? tare_layer_subsample(ps, NULL, out, stride) : NULL;
     tare_layer *block = tare_layer_residual(ps, NULL, body, shortcut, tare_layer_relu(ps, NULL));
     tare_params_pop(ps);
-    return block;
+    return o->recompute ? tare_layer_recompute(ps, block) : block;
 }
 
 /* ResNet-20 for 32x32 images: He et al. 2016, arXiv:1512.03385, section 4.2. */

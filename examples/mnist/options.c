@@ -36,6 +36,11 @@ static const tare_option table[] = {
     { "batch", TARE_OPTION_INT, AT(batch), "64", "N", "images in a batch", .min = 1, .max = 1e6 },
     { "accumulate", TARE_OPTION_INT, AT(accumulate), "1", "K", "batches whose gradients make one update", .min = 1,
       .max = 1e6 },
+    { "recompute", TARE_OPTION_FLAG, AT(recompute), NULL, NULL,
+      "cnn, resnet20: keep only what enters a block and compute the rest again in backward: the same results with less "
+      "memory "
+      "and more time",
+      .flags = TARE_OPTION_RESUME },
     { "label-smoothing", TARE_OPTION_REAL, AT(label_smoothing), "0", "S", "share of the loss spread over all classes",
       .min = 0, .max = 1 },
     { "eval-every", TARE_OPTION_INT, AT(eval_every), "0", "K",

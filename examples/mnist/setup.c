@@ -200,8 +200,9 @@ int trainer_begin(trainer *t, const tare_options *args) {
     if (s == TARE_OK && o->run.dry_run) { return print_dry_run(t, args) == TARE_OK ? 0 : fail(1); }
     t->guard = tare_guard_new(t->ps, t->tape, t->loader);
     t->stats = tare_norm_stats_new(t->ps, t->tape);
+    t->profile = tare_profile_new(&o->run, t->tape, t->optim);
     t->confusion = tare_confusion_new(t->in.classes);
-    if (s == TARE_OK) { s = t->guard && t->stats && t->confusion ? bind_state(t) : TARE_ENOMEM; }
+    if (s == TARE_OK) { s = t->guard && t->stats && t->profile && t->confusion ? bind_state(t) : TARE_ENOMEM; }
     if (s == TARE_OK) { s = open_run(t, args); }
     return s == TARE_OK ? -1 : fail(s == TARE_EEXIST || s == TARE_EINVAL ? EXIT_USAGE : 1);
 }
@@ -212,6 +213,7 @@ void trainer_end(trainer *t) {
     tare_checkpoint_free(t->state);
     tare_guard_free(t->guard);
     tare_norm_stats_free(t->stats);
+    tare_profile_free(t->profile);
     tare_confusion_free(t->confusion);
     tare_tape_free(t->tape);
     tare_tape_free(t->test_tape);

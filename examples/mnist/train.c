@@ -28,13 +28,17 @@ static tare_status train_step(trainer *t) {
     int64_t wanted = t->o->batch * t->o->accumulate, size = left < wanted ? left : wanted;
     tare_batch b;
     for (int64_t done = 0; s == TARE_OK && done < size; done += b.n) {
+        tare_profile_enter(t->profile, TARE_PROFILE_DATA);
         if (!tare_loader_next(t->loader, &b)) { return tare_loader_status(t->loader); }
+        tare_profile_enter(t->profile, TARE_PROFILE_TAPE);
         s = forward_backward(t, &b, (double)b.n / (double)size);
     }
     if (s == TARE_OK) { s = tare_norm_stats_log(t->stats, t->run, t->step); }
     /* Without --clip nothing is clipped, but a gradient of NaN or Inf is still found before it reaches the weights. */
+    tare_profile_enter(t->profile, TARE_PROFILE_OPTIMIZER);
     double limit = t->o->learn.clip > 0 ? t->o->learn.clip : INFINITY;
     if (s == TARE_OK) { s = tare_optim_step_clipped(t->optim, limit, &t->grad_norm); }
+    tare_profile_enter(t->profile, TARE_PROFILE_REST);
     if (s == TARE_OK) { t->step++; }
     return s;
 }
@@ -114,6 +118,8 @@ static tare_status train_images(trainer *t) {
         start = tare_clock();
         tare_progress_step(t->progress, t->sums.seen - before.seen, "loss %.4f  accuracy %.2f%%",
                            t->sums.loss / (double)t->sums.seen, 100.0 * (double)t->sums.correct / (double)t->sums.seen);
+        const char *profile = tare_profile_step(t->profile);
+        if (profile) { tare_progress_print(t->progress, "%s", profile); }
     }
     return TARE_OK;
 }

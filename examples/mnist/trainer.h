@@ -22,6 +22,7 @@ typedef struct trainer {
     tare_tape *tape, *test_tape;
     tare_guard *guard;
     tare_norm_stats *stats;
+    tare_profile *profile;
     tare_confusion *confusion; /* of the last evaluation */
     char *summary;
     tare_progress *progress;

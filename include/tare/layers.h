@@ -136,6 +136,11 @@ TARE_API tare_layer *tare_layer_sequential(tare_params *ps, const char *name, ta
 TARE_API tare_layer *tare_layer_residual(tare_params *ps, const char *name, tare_layer *body, tare_layer *shortcut,
                                          tare_layer *after);
 
+/* tare_layer_recompute - the same layer, but in training it keeps only what goes in and what comes out, and backward runs it again
+ * (tare_recompute). The same bits for less memory and about a third more time; best put around the blocks of a deep net. A layer
+ * that carries a state from batch to batch (tare_layer_rnn_carry) cannot go in; spectral norm must not run twice in a step there. */
+TARE_API tare_layer *tare_layer_recompute(tare_params *ps, tare_layer *layer);
+
 /* tare_layer_subsample - parameter-free shortcut where a block halves the image and widens it: every stride-th row and column,
  * then zero channels before and after until there are `channels`: [N,C,H,W] -> [N,channels,H/stride,W/stride] (option A of
  * He et al. 2016). The number of channels added may be odd: the extra one comes last. */

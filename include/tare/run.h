@@ -99,11 +99,12 @@ TARE_API const char *tare_nearest(const char *word, const char *const *list, int
 
 /* ---- options that programs share --------------------------------------------------------------------------------- */
 
-/* The run itself: --plugin --out --resume --force --seed --threads --dry-run --quiet --json */
+/* The run itself: --plugin --out --resume --force --seed --threads --dry-run --profile --memory --quiet
+ * --json */
 typedef struct tare_run_opt {
     const char *out, *resume;
-    bool force, dry_run, quiet, json;
-    int64_t seed, threads;
+    bool force, dry_run, quiet, json, memory;
+    int64_t seed, threads, profile;
     tare_files plugin;
 } tare_run_opt;
 TARE_API extern const tare_option tare_run_options[];
@@ -318,6 +319,31 @@ TARE_API void tare_norm_stats_begin(tare_norm_stats *stats);
  * rest, by the power method in double precision: too small by 1e-3 of it at worst, where the largest few lie close together.
  *   errors  TARE_EIO;  TARE_ENOMEM */
 TARE_API tare_status tare_norm_stats_log(tare_norm_stats *stats, tare_run *run, int64_t step);
+
+/* tare_profile - what --profile N and --memory print: where the time of a step goes, by op, beside what the machine could do; and
+ * what a step keeps, by layer. Nothing about training changes, to the last bit.
+ *     for each step:  tare_profile_enter(profile, TARE_PROFILE_DATA);       ... load a batch ...
+ *                     tare_profile_enter(profile, TARE_PROFILE_TAPE);       ... forward, backward ...
+ *                     tare_profile_enter(profile, TARE_PROFILE_OPTIMIZER);  ... update ...
+ *                     tare_profile_enter(profile, TARE_PROFILE_REST);       ... progress, logs ...
+ *                     const char *text = tare_profile_step(profile);        if (text) { print it }
+ * Ops are told apart by themselves; what a part has beside them counts as "(tape)", "(data)", "(optimizer)", "(the rest)". */
+typedef struct tare_profile tare_profile;
+typedef enum tare_profile_part {
+    TARE_PROFILE_TAPE,
+    TARE_PROFILE_DATA,
+    TARE_PROFILE_OPTIMIZER,
+    TARE_PROFILE_REST,
+} tare_profile_part;
+/* Of the ops on `tape` and the optimizer, both lent; asleep unless opt asks for something. NULL: TARE_ENOMEM. Free it after the
+ * last step. */
+TARE_API tare_profile *tare_profile_new(const tare_run_opt *opt, tare_tape *tape, const tare_optim *optim);
+TARE_API void tare_profile_free(tare_profile *profile);
+/* tare_profile_enter - this part of the step begins. NULL or asleep: does nothing. */
+TARE_API void tare_profile_enter(tare_profile *profile, tare_profile_part part);
+/* tare_profile_step - a step is over. The text to print, the profile's own, or NULL where there is none yet: memory after the second
+ * step, times after N steps that follow three. */
+TARE_API const char *tare_profile_step(tare_profile *profile);
 
 /* ---- stopping ---------------------------------------------------------------------------------------------------- */
 

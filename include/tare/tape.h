@@ -49,6 +49,8 @@ TARE_API void *tare_tape_fail(tare_tape *tape, tare_status status, const char *f
 
 /* tare_tape_peak - most bytes that tensors, saved values and gradients took at once in any step so far. */
 TARE_API size_t tare_tape_peak(const tare_tape *tape);
+/* tare_tape_bytes - what they take at this moment. */
+TARE_API size_t tare_tape_bytes(const tare_tape *tape);
 /* tare_tape_check_finite - from now on stop at the first op that makes NaN or Inf from finite inputs (or meets one in an
  * input or parameter), with TARE_ENONFINITE and a message naming op, layer and the range of its inputs. Slow: for replaying
  * a bad step. */
@@ -68,6 +70,15 @@ typedef struct tare_watch {
  * copied, and leaves tape and tensors alone; NULL: no more. tare_tape_watch - the one that was set, or NULL. */
 TARE_API void tare_tape_watch_set(tare_tape *tape, const tare_watch *watch);
 TARE_API const tare_watch *tare_tape_watch(const tare_tape *tape);
+
+/* tare_trace - is called before and after each op's forward and backward, on the caller's thread: for profiles. */
+typedef struct tare_trace {
+    void (*begin)(void *context, const tare_node *n, bool backward);
+    void (*end)(void *context, const tare_node *n, bool backward);
+    void *context;
+} tare_trace;
+/* tare_tape_trace_set - from now on every op on this tape shows itself to `trace`, which is lent, not copied; NULL: no more. */
+TARE_API void tare_tape_trace_set(tare_tape *tape, const tare_trace *trace);
 
 /* The nodes of this step in order, for summaries and profiles. */
 TARE_API int64_t tare_tape_length(const tare_tape *tape);
@@ -95,6 +106,16 @@ TARE_API double tare_item(const tare_tensor *x);
 TARE_API tare_status tare_backward(tare_tape *tape, tare_tensor *loss);
 /* tare_backward_from - the same from any tensor y, with dL/dy = dy (as many values as y has). */
 TARE_API tare_status tare_backward_from(tare_tape *tape, tare_tensor *y, const tare_real *dy);
+
+/* tare_recompute - y = f(x), of which only x and y are kept: backward runs f once more for the rest. Less memory, more time, and the
+ * same bits: values, gradients, random numbers. f is any stretch of a model; it takes nothing with a gradient but x and parameters,
+ * which it finds through `context`, and must be ready to run a second time before the reset. The second time it leaves the model's
+ * state alone: tare_tape_repeats is true, and layers with running statistics or power iterations look at it. Without gradients
+ * (no_grad) it is f(context, tape, x).
+ *   source  Chen et al. 2016, arXiv:1604.06174 */
+typedef tare_tensor *(*tare_recompute_fn)(void *context, tare_tape *tape, tare_tensor *x);
+TARE_API tare_tensor *tare_recompute(tare_tape *tape, tare_recompute_fn f, void *context, tare_tensor *x);
+TARE_API bool tare_tape_repeats(const tare_tape *tape);
 
 /* ---- what an op is ----------------------------------------------------------------------------------------------- */
 

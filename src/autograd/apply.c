@@ -52,7 +52,7 @@ static tare_node *node_new(tare_tape *t, const tare_op *op, tare_tensor *const *
     memcpy(n->in, in, list);
     if (op->attr_size) { n->attr = memcpy(record + attr_at, attr, op->attr_size); }
     for (int i = 0; i < n_in; i++) { n->grad = n->grad || (in[i] && in[i]->requires_grad && !t->opt.no_grad); }
-    n->rng = tare_rng_split(t->step_rng, (uint64_t)t->length);
+    n->rng = tare_rng_split(t->step_rng, t->next);
     return n;
 }
 
@@ -99,7 +99,9 @@ static tare_status run_forward(tare_tape *t, tare_node *n) {
         n->scratch = tare__value_alloc(t, n->scratch_bytes);
         if (!n->scratch) { return TARE_ENOMEM; }
     }
+    if (t->trace) { t->trace->begin(t->trace->context, n, false); }
     n->op->forward(n);
+    if (t->trace) { t->trace->end(t->trace->context, n, false); }
     tare__value_free(t, n->scratch, n->scratch_bytes, n);
     n->scratch = NULL;
     return t->status;
@@ -198,6 +200,7 @@ tare_tensor *tare_apply(tare_tape *t, const tare_op *op, tare_tensor *const *in,
         return NULL;
     }
     t->node[t->length++] = n;
+    t->next++;
     n->out->node = n;
     mark_needed(n);
     return n->out;

@@ -86,7 +86,9 @@ static tare_status op_backward(tare_tape *t, tare_node *n) {
         n->scratch = tare__value_alloc(t, n->grad_scratch_bytes);
         if (!n->scratch) { return TARE_ENOMEM; }
     }
+    if (t->trace) { t->trace->begin(t->trace->context, n, true); }
     n->op->backward(n);
+    if (t->trace) { t->trace->end(t->trace->context, n, true); }
     tare__value_free(t, n->scratch, n->grad_scratch_bytes, n);
     n->scratch = NULL;
     for (int i = 0; i < n->n_in; i++) {

@@ -26,6 +26,7 @@ tare_tape *tare_tape_new(tare_tape_opt opt) {
 
 void tare_tape_free(tare_tape *t) {
     if (!t) { return; }
+    tare_tape_free(t->inner);
     tare__pool_destroy(&t->values);
     tare__pool_destroy(&t->records);
     tare_free(t->node);
@@ -36,6 +37,7 @@ void tare_tape_reset(tare_tape *t) {
     tare__pool_reset(&t->values);
     tare__pool_reset(&t->records);
     t->length = 0;
+    t->next = 0;
     t->layer = NULL;
     t->status = TARE_OK;
     t->error[0] = 0;
@@ -47,7 +49,11 @@ bool tare_tape_training(const tare_tape *t) { return t->opt.training; }
 void tare_tape_training_set(tare_tape *t, bool training) { t->opt.training = training; }
 uint64_t tare_tape_step(const tare_tape *t) { return t->step; }
 void tare_tape_step_set(tare_tape *t, uint64_t step) { start_step(t, step); }
-size_t tare_tape_peak(const tare_tape *t) { return t->values.peak + t->records.peak; }
+/* What recomputes its stretches is taken to be at its largest at the same time as the rest, which is so nearly always. */
+size_t tare_tape_peak(const tare_tape *t) {
+    return t->values.peak + t->records.peak + (t->inner ? tare_tape_peak(t->inner) : 0);
+}
+size_t tare_tape_bytes(const tare_tape *t) { return t->values.used + (t->inner ? tare_tape_bytes(t->inner) : 0); }
 void tare_tape_check_finite(tare_tape *t, bool on) { t->check_finite = on; }
 
 int64_t tare_tape_length(const tare_tape *t) { return t->length; }
@@ -60,6 +66,7 @@ const char *tare_tape_layer_set(tare_tape *t, const char *layer) {
 }
 
 void tare_tape_watch_set(tare_tape *t, const tare_watch *watch) { t->watch = watch; }
+void tare_tape_trace_set(tare_tape *t, const tare_trace *trace) { t->trace = trace; }
 const tare_watch *tare_tape_watch(const tare_tape *t) { return t->watch; }
 
 /* ---- errors ------------------------------------------------------------------------------------------------------ */

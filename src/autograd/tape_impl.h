@@ -16,6 +16,10 @@ struct tare_tape {
     int64_t length, room;
     const char *layer;
     const tare_watch *watch;
+    const tare_trace *trace;
+    tare_tape *inner; /* where stretches are recomputed, or NULL */
+    uint64_t next;    /* number of the next node, which its random stream goes by */
+    bool repeats;     /* this is an inner tape, at work for backward */
     uint64_t step;
     tare_rng step_rng;
     bool check_finite;

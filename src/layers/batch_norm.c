@@ -41,7 +41,7 @@ static tare_tensor *forward(tare_layer *self, tare_tape *tape, tare_tensor *x) {
     batch_norm *bn = (batch_norm *)self;
     bool training = tare_tape_training(tape);
     bool update = bn->source == RECALIBRATE || (bn->source == AS_TAPE && bn->seen && !bn->opt.frozen && training &&
-                                                !tare_params_frozen(self->params));
+                                                !tare_params_frozen(self->params) && !tare_tape_repeats(tape));
     if (bn->source != AS_TAPE) { tare_tape_training_set(tape, true); }
     tare_tensor *y = run(bn, tape, x, update);
     tare_tape_training_set(tape, training);

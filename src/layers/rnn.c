@@ -45,6 +45,11 @@ static void carried(const rnn *r, int i, tare_tape *tape, tare_rnn_opt *opt, tar
     opt->lengths = r->sequence ? r->sequence->lengths : NULL;
     *h0 = *c0 = NULL;
     if (!s) { return; }
+    if (tare_tape_repeats(tape)) {
+        tare_tape_fail(tape, TARE_EINVAL, "rnn \"%s\": its state has moved on, so it cannot be recomputed",
+                       r->base.name);
+        return;
+    }
     tare_shape shape = TARE_SHAPE(s->batch, r->hidden);
     opt->h_last = s->h + i * s->count;
     opt->c_last = s->c ? s->c + i * s->count : NULL;

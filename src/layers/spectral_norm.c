@@ -172,7 +172,7 @@ static tare_tensor *apply(tare_weight_transform *self, tare_layer *layer, tare_t
     const spectral_norm *sn = (const spectral_norm *)self;
     matrix m = matrix_of(layer);
     m.data = weight->data;
-    bool move = tare_tape_training(tape) && !tare_params_frozen(layer->params);
+    bool move = tare_tape_training(tape) && !tare_params_frozen(layer->params) && !tare_tape_repeats(tape);
     int done = move && !sn->conv ? iterate_small(&m, tape, sn->u, sn->iterations, sn->eps) : 0;
     for (int i = done; move && i < sn->iterations; i++) {
         tare_status status = TARE_OK;

@@ -80,7 +80,7 @@ static tare_tensor *forward(tare_layer *self, tare_tape *tape, tare_tensor *x) {
     moments ln = joined(tape, in, TARE_DIM(1));
     bool training = tare_tape_training(tape);
     moments bn = training ? joined(tape, in, TARE_DIM(0)) : running(s, tape, origin);
-    if (training && !tare_params_frozen(self->params)) { update(s, &bn, origin); }
+    if (training && !tare_params_frozen(self->params) && !tare_tape_repeats(tape)) { update(s, &bn, origin); }
 
     tare_tensor *mean = mix(tape, s->mean_weight, in.mean, ln.mean, bn.mean);
     tare_tensor *var = mix(tape, s->var_weight, in.var, ln.var, bn.var);
