@@ -101,10 +101,10 @@ class GPT(nn.Module):
 class LSTM(nn.Module):
     def __init__(self):
         super().__init__()
-        self.rnn, self.fc = nn.LSTM(65, 256), nn.Linear(256, 65)
+        self.embedding, self.rnn, self.fc = nn.Embedding(65, 65), nn.LSTM(65, 256), nn.Linear(256, 65)
 
     def forward(self, index):
-        return self.fc(self.rnn(F.one_hot(index, 65).float())[0]).flatten(0, 1)
+        return self.fc(self.rnn(self.embedding(index))[0]).flatten(0, 1)
 
 
 def generator(spec):

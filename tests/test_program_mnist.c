@@ -267,6 +267,21 @@ static void test_quiet_and_json(void **state) {
     assert_code(0, run("tare-mnist --help"));
 }
 
+static void test_profile(void **state) {
+    (void)state;
+    const outcome *o =
+        run("tare-mnist " SMALL "--arch mlp --epochs 1 --profile 3 --memory --out %s/profile", work, work);
+    assert_code(0, o);
+    assert_contains(o->out, "memory of a step, in MiB");
+    assert_contains(o->out, "(3 steps on 1 threads)");
+    assert_contains(o->out, "\n(data) ");
+    o = run("tare-mnist " SMALL "--arch mlp --recompute --dry-run", work);
+    assert_code(2, o);
+    assert_contains(o->err, "mlp has no blocks");
+    assert_code(
+        0, run("tare-mnist " SMALL "--arch resnet20 --recompute --limit 20 --epochs 1 --out %s/again", work, work));
+}
+
 static void test_dry_run(void **state) {
     (void)state;
     const outcome *o = run("tare-mnist " SMALL "--dry-run --out %s/dry", work, work);
@@ -542,6 +557,7 @@ int main(void) {
         cmocka_unit_test(test_bad_folder),
         cmocka_unit_test(test_full_disk),
         cmocka_unit_test(test_nonfinite),
+        cmocka_unit_test(test_profile),
         cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, make_data, remove_data);
