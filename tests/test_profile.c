@@ -13,7 +13,7 @@ typedef struct seen {
     double loss;
 } seen;
 
-static seen run(tare_run_opt opt) {
+static seen run(tare_profile_opt opt) {
     static const int32_t labels[] = { 0, 1, 2, 3 };
     seen s = { 0 };
     tare_params *ps = tare_params_new(1);
@@ -55,13 +55,13 @@ static seen run(tare_run_opt opt) {
 
 static void asked_for_nothing_it_says_nothing(void **state) {
     (void)state;
-    seen s = run((tare_run_opt){ 0 });
+    seen s = run((tare_profile_opt){ 0 });
     assert_int_equal(s.first + s.second, 0);
 }
 
 static void times_come_by_op_after_the_steps_asked_for(void **state) {
     (void)state;
-    seen s = run((tare_run_opt){ .profile = TIMED });
+    seen s = run((tare_profile_opt){ .profile = TIMED });
     assert_int_equal(s.second, 3 + TIMED);
     assert_contains(s.times, "(2 steps on");
     assert_contains(s.times, "\nlinear ");
@@ -73,7 +73,7 @@ static void times_come_by_op_after_the_steps_asked_for(void **state) {
 /* fc1 keeps its 4 x 128 results until relu has run; relu keeps as many for backward. */
 static void memory_comes_by_layer_after_the_second_step(void **state) {
     (void)state;
-    seen s = run((tare_run_opt){ .memory = true });
+    seen s = run((tare_profile_opt){ .memory = true });
     assert_int_equal(s.first, 2);
     assert_contains(s.memory, "\nfc1 ");
     assert_contains(s.memory, "\nrelu ");
@@ -83,7 +83,7 @@ static void memory_comes_by_layer_after_the_second_step(void **state) {
 
 static void looking_changes_nothing(void **state) {
     (void)state;
-    seen blind = run((tare_run_opt){ 0 }), watched = run((tare_run_opt){ .memory = true, .profile = TIMED });
+    seen blind = run((tare_profile_opt){ 0 }), watched = run((tare_profile_opt){ .memory = true, .profile = TIMED });
     assert_true(blind.loss == watched.loss);
     assert_int_equal(watched.first, 2);
     assert_int_equal(watched.second, 3 + TIMED);

@@ -28,6 +28,7 @@ typedef struct options {
     bool write, other_text; /* --sample or --prompt, --text on the command line */
     /* the run's folder, seed, threads, output */
     tare_run_opt run;
+    tare_profile_opt look;
 } options;
 
 /* Exit codes: 1 a failed run, 2 usage, 3 the loss is NaN or Inf. */

@@ -205,6 +205,7 @@ static tare_status add_tables(tare_options *args, options *o) {
     tare_status s = tare_options_add(args, table, o);
     if (s == TARE_OK) { s = tare_options_add(args, tare_learn_options, &o->learn); }
     if (s == TARE_OK) { s = tare_options_add(args, tare_run_options, &o->run); }
+    if (s == TARE_OK) { s = tare_options_add(args, tare_profile_options, &o->look); }
     if (s == TARE_OK) { s = tare_options_add(args, writing, o); }
     if (s == TARE_OK) { s = tare_options_default(args, "schedule", "cosine:min=1e-4"); }
     if (s == TARE_OK) { s = tare_options_default(args, "warmup", "100"); }

@@ -31,7 +31,7 @@ static tare_status make_state(trainer *t) {
 static tare_status make_guard(trainer *t) {
     t->guard = tare_guard_new(t->ps, t->tape, NULL);
     t->stats = tare_norm_stats_new(t->ps, t->tape);
-    t->profile = tare_profile_new(&t->o->run, t->tape, t->optim);
+    t->profile = tare_profile_new(&t->o->look, t->tape, t->optim);
     if (!t->guard || !t->stats || !t->profile) { return TARE_ENOMEM; }
     if (!t->net.state) { return TARE_OK; }
     int64_t count;

@@ -26,6 +26,7 @@ typedef struct options {
     tare_files predict;
     /* the run's folder, seed, threads, output */
     tare_run_opt run;
+    tare_profile_opt look;
     char data_path[4096]; /* where `data` is a folder: that folder, from the root */
 } options;
 

@@ -102,6 +102,7 @@ int options_read(tare_options *args, options *o, int argc, char **argv) {
     tare_status s = tare_options_add(args, table, o);
     if (s == TARE_OK) { s = tare_options_add(args, tare_learn_options, &o->learn); }
     if (s == TARE_OK) { s = tare_options_add(args, tare_run_options, &o->run); }
+    if (s == TARE_OK) { s = tare_options_add(args, tare_profile_options, &o->look); }
     if (s == TARE_OK) { s = tare_options_add(args, other_uses, o); }
     if (s == TARE_OK) { s = tare_options_parse(args, argc, argv); }
     if (s != TARE_OK) { return usage(); }

@@ -200,7 +200,7 @@ int trainer_begin(trainer *t, const tare_options *args) {
     if (s == TARE_OK && o->run.dry_run) { return print_dry_run(t, args) == TARE_OK ? 0 : fail(1); }
     t->guard = tare_guard_new(t->ps, t->tape, t->loader);
     t->stats = tare_norm_stats_new(t->ps, t->tape);
-    t->profile = tare_profile_new(&o->run, t->tape, t->optim);
+    t->profile = tare_profile_new(&o->look, t->tape, t->optim);
     t->confusion = tare_confusion_new(t->in.classes);
     if (s == TARE_OK) { s = t->guard && t->stats && t->profile && t->confusion ? bind_state(t) : TARE_ENOMEM; }
     if (s == TARE_OK) { s = open_run(t, args); }

@@ -99,12 +99,11 @@ TARE_API const char *tare_nearest(const char *word, const char *const *list, int
 
 /* ---- options that programs share --------------------------------------------------------------------------------- */
 
-/* The run itself: --plugin --out --resume --force --seed --threads --dry-run --profile --memory --quiet
- * --json */
+/* The run itself: --plugin --out --resume --force --seed --threads --dry-run --quiet --json */
 typedef struct tare_run_opt {
     const char *out, *resume;
-    bool force, dry_run, quiet, json, memory;
-    int64_t seed, threads, profile;
+    bool force, dry_run, quiet, json;
+    int64_t seed, threads;
     tare_files plugin;
 } tare_run_opt;
 TARE_API extern const tare_option tare_run_options[];
@@ -328,6 +327,11 @@ TARE_API tare_status tare_norm_stats_log(tare_norm_stats *stats, tare_run *run, 
  *                     tare_profile_enter(profile, TARE_PROFILE_REST);       ... progress, logs ...
  *                     const char *text = tare_profile_step(profile);        if (text) { print it }
  * Ops are told apart by themselves; what a part has beside them counts as "(tape)", "(data)", "(optimizer)", "(the rest)". */
+typedef struct tare_profile_opt {
+    int64_t profile;
+    bool memory;
+} tare_profile_opt;
+TARE_API extern const tare_option tare_profile_options[];
 typedef struct tare_profile tare_profile;
 typedef enum tare_profile_part {
     TARE_PROFILE_TAPE,
@@ -337,7 +341,7 @@ typedef enum tare_profile_part {
 } tare_profile_part;
 /* Of the ops on `tape` and the optimizer, both lent; asleep unless opt asks for something. NULL: TARE_ENOMEM. Free it after the
  * last step. */
-TARE_API tare_profile *tare_profile_new(const tare_run_opt *opt, tare_tape *tape, const tare_optim *optim);
+TARE_API tare_profile *tare_profile_new(const tare_profile_opt *opt, tare_tape *tape, const tare_optim *optim);
 TARE_API void tare_profile_free(tare_profile *profile);
 /* tare_profile_enter - this part of the step begins. NULL or asleep: does nothing. */
 TARE_API void tare_profile_enter(tare_profile *profile, tare_profile_part part);

@@ -11,7 +11,8 @@ enum { WARM_UP = 3, LINE = 96 };
 /* What has passed since the last event belongs to what was going on. */
 static void tick(tare_profile *p) {
     double now = tare_clock();
-    if (p->timing) { *p->place[p->depth] += now - p->last; }
+    int top = p->depth < PROFILE_DEPTH ? p->depth : PROFILE_DEPTH - 1;
+    if (p->timing) { *p->place[top] += now - p->last; }
     p->last = now;
 }
 
@@ -36,10 +37,11 @@ static void count(tare_profile *p, tare__profile_row *r, const tare_node *n, boo
 static void begin(void *context, const tare_node *n, bool backward) {
     tare_profile *p = context;
     if (p->planning) { tare__plan_begin(p, n, backward); }
-    if (!p->timing || p->depth == PROFILE_DEPTH - 1) { return; }
+    if (!p->timing) { return; }
     tick(p);
-    tare__profile_row *r = row_of(p, n->op);
-    p->place[++p->depth] = &r->seconds[backward];
+    /* Recomputed stretches lie within each other, a few at most; deeper ones count for the last that has room. */
+    if (p->depth + 1 < PROFILE_DEPTH) { p->place[p->depth + 1] = &row_of(p, n->op)->seconds[backward]; }
+    p->depth++;
 }
 
 static void end(void *context, const tare_node *n, bool backward) {
@@ -127,7 +129,7 @@ static void print_profile(tare_profile *p) {
 
 static void attach(tare_profile *p, bool on) { tare_tape_trace_set(p->tape, on ? &p->trace : NULL); }
 
-tare_profile *tare_profile_new(const tare_run_opt *opt, tare_tape *tape, const tare_optim *optim) {
+tare_profile *tare_profile_new(const tare_profile_opt *opt, tare_tape *tape, const tare_optim *optim) {
     tare_profile *p = tare_calloc(1, sizeof *p);
     if (!p) { return NULL; }
     p->trace = (tare_trace){ begin, end, p };

@@ -22,11 +22,6 @@ const tare_option tare_run_options[] = {
       .flags = TARE_OPTION_RESUME | TARE_OPTION_EVAL },
     { "dry-run", TARE_OPTION_FLAG, AT(dry_run), NULL, NULL,
       "show options, model and memory of a step; train and write nothing", .flags = TARE_OPTION_LOCAL },
-    { "profile", TARE_OPTION_INT, AT(profile), "0", "N",
-      "after a few steps, time N of them and show where the time goes, op by op; 0: never", .min = 0, .max = 1e6,
-      .flags = TARE_OPTION_LOCAL },
-    { "memory", TARE_OPTION_FLAG, AT(memory), NULL, NULL, "show where the memory of a step goes, layer by layer",
-      .flags = TARE_OPTION_LOCAL },
     { "quiet", TARE_OPTION_FLAG, AT(quiet), NULL, NULL, "print errors alone", .flags = TARE_OPTION_LOCAL },
     { "plugin", TARE_OPTION_PLUGINS, AT(plugin), NULL, "FILE",
       "shared objects that bring norms or optimizers of their own (docs/extending.md)",
@@ -51,6 +46,20 @@ tare_status tare_run_adopt(tare_options *o, const tare_run_opt *opt, const char 
     snprintf(path, sizeof path, "%s/config.json", folder);
     return tare_options_adopt(o, path, opt->resume ? TARE_OPTION_RESUME : TARE_OPTION_EVAL);
 }
+
+/* ---- looking into a step ------------------------------------------------------------------------------------------- */
+
+#define AT(member) offsetof(tare_profile_opt, member)
+const tare_option tare_profile_options[] = {
+    { .kind = TARE_OPTION_GROUP, .help = "Time and memory" },
+    { "profile", TARE_OPTION_INT, AT(profile), "0", "N",
+      "after a few steps, time N of them and show where the time goes, op by op; 0: never", .min = 0, .max = 1e6,
+      .flags = TARE_OPTION_LOCAL },
+    { "memory", TARE_OPTION_FLAG, AT(memory), NULL, NULL, "show where the memory of a step goes, layer by layer",
+      .flags = TARE_OPTION_LOCAL },
+    { 0 },
+};
+#undef AT
 
 /* ---- learning ---------------------------------------------------------------------------------------------------- */
 
