@@ -211,6 +211,7 @@ tare_status tare__comparison_run(tare__comparison *c, const tare__runner_opt *ho
     static const char *const ours[] = { "mnist", "charlm", "gan" };
     for (int i = 0; i < 3; i++) { opt.usage_is_fatal = opt.usage_is_fatal || strcmp(c->plan->program, ours[i]) == 0; }
     opt.jobs = c->jobs;
+    opt.rows = c->cells; /* seed by seed */
     opt.threads = c->threads;
     opt.retry = c->plan->opt.retry;
     opt.metric = &c->plan->metric;

@@ -132,36 +132,42 @@ static tare_status look_again(tare__task *task, const tare__runner_opt *opt) {
     return s;
 }
 
-static tare_status step(tare__task *task, int64_t count, int64_t *next, const tare__runner_opt *opt, bool tick) {
+/* The task that has turn k: column by column, so that what is compared runs side by side in time. */
+static int64_t turn(int64_t k, int64_t count, const tare__runner_opt *opt) {
+    int64_t rows = opt->rows > 0 ? opt->rows : 1, columns = count / rows;
+    return k % rows * columns + k / rows;
+}
+
+/* Looks at what runs, and begins more where there is room. */
+static tare_status step(tare__task *task, int64_t count, const tare__runner_opt *opt, bool tick) {
     tare_status s = TARE_OK;
     int64_t running = 0;
     for (int64_t i = 0; s == TARE_OK && i < count; i++) {
         if (task[i].state == TARE__TASK_LEFT && tick) { s = look_again(&task[i], opt); }
-        if (task[i].state == TARE__TASK_TODO && i < *next) { *next = i; }
         if (task[i].state != TARE__TASK_RUNNING) { continue; }
         s = watch(&task[i], opt);
         running += task[i].state == TARE__TASK_RUNNING;
         if (s == TARE_OK && task[i].state == TARE__TASK_DONE && opt->done) { opt->done(opt->context, &task[i]); }
     }
-    for (; s == TARE_OK && running < opt->jobs && *next < count; ++*next) {
-        if (task[*next].state != TARE__TASK_TODO) { continue; }
-        s = start(&task[*next], opt);
-        running += task[*next].state == TARE__TASK_RUNNING;
-        if (task[*next].state == TARE__TASK_LEFT && opt->left) { opt->left(opt->context, &task[*next]); }
+    for (int64_t k = 0; s == TARE_OK && running < opt->jobs && k < count; k++) {
+        tare__task *t = &task[turn(k, count, opt)];
+        if (t->state != TARE__TASK_TODO) { continue; }
+        s = start(t, opt);
+        running += t->state == TARE__TASK_RUNNING;
+        if (t->state == TARE__TASK_LEFT && opt->left) { opt->left(opt->context, t); }
     }
     return s;
 }
 
 tare_status tare__run_tasks(tare__task *task, int64_t count, const tare__runner_opt *opt) {
     tare_status s = TARE_OK;
-    int64_t next = 0;
     for (int64_t i = 0; i < count; i++) {
         if (task[i].state == TARE__TASK_LEFT && opt->left) { opt->left(opt->context, &task[i]); }
     }
     double ticked = 0;
     while (s == TARE_OK && !tare_stop() && count_state(task, count, TARE__TASK_DONE) < count) {
         bool tick = tare_clock() - ticked > TICK_MS / 1000.0;
-        s = step(task, count, &next, opt, tick);
+        s = step(task, count, opt, tick);
         if (tick) {
             ticked = tare_clock();
             if (opt->tick) { opt->tick(opt->context, count_state(task, count, TARE__TASK_RUNNING)); }
