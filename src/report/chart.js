@@ -2,18 +2,19 @@
 
 // ---- scales
 
-// From values to pixels. Where log is wanted but a value is not positive, the scale stays linear.
-function makeScale(values, from, to, log, zero) {
+// From values to pixels. Where log is wanted but no value is positive, the scale stays linear.
+function makeScale(values, from, to, wanted, zero) {
+  const log = wanted && values.some((v) => isNumber(v) && v > 0);
   let low = Infinity, high = -Infinity;
   for (const v of values) {
     if (isNumber(v) && (!log || v > 0)) { low = Math.min(low, v); high = Math.max(high, v); }
   }
-  if (low > high) { low = log ? 0.1 : 0; high = 1; }
+  if (low > high) { low = 0; high = 1; }
   if (zero && !log && low > 0 && low < 0.4 * high) { low = 0; }
   if (low === high) {
-    const room = log ? 0 : Math.abs(low) * 0.05 || 0.5;
+    const room = log ? 0 : Math.abs(low) * 0.05;
     low = log ? low / 2 : low - room;
-    high = log ? high * 2 : high + room;
+    high = log ? high * 2 : high + (room || 1); // of zeros alone: 0 to 1
   }
   const f = log ? Math.log10 : (v) => v, a = f(low), b = f(high);
   return {

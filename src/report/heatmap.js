@@ -10,7 +10,8 @@ function colourAt(stops, share) {
 }
 
 // From a value to its colour; signed values around zero, the others from lowest to highest.
-function colourScale(values, signed, log) {
+function colourScale(values, signed, wanted) {
+  const log = wanted && values.some((v) => isNumber(v) && v > 0);
   const good = values.filter((v) => isNumber(v) && (!log || v > 0));
   const low = good.reduce((a, b) => Math.min(a, b), Infinity), high = good.reduce((a, b) => Math.max(a, b), -Infinity);
   if (signed) {

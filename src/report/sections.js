@@ -194,7 +194,7 @@ const eventOf = (run, name) => (run.notes || []).filter((n) => n.event === name)
 
 // The measure that matters most of those an event has.
 function mainMetric(fields) {
-  const wanted = ["test_accuracy", "val_accuracy", "accuracy", "test_loss", "val_loss", "fid", "frechet", "frechet_distance", "loss"];
+  const wanted = ["test_accuracy", "val_accuracy", "accuracy", "test_loss", "val_loss", "fid", "frechet", "high_quality", "coverage", "loss"];
   return wanted.find((name) => isNumber(fields[name])) || null;
 }
 
@@ -222,7 +222,7 @@ function runHeadline(run) {
   const result = outcome(run), fields = result.end || lastValues(run), metric = mainMetric(fields), config = run.config || {};
   const what = [config.program, config.options && config.options.arch, config.options && config.options.norm].filter(Boolean).join(", ");
   const best = isNumber(fields.best) && fields.best !== fields[metric] ? `, best ${show(metric, fields.best)}` : "";
-  const answer = metric ? `${words(metric).replace(/^./, (c) => c.toUpperCase())} ${show(metric, fields[metric])}${best}.` : "No result yet.";
+  const answer = metric ? `${words(metric).replace(/^./, (c) => c.toUpperCase())} ${show(metric, fields[metric])}${best}.` : result.end ? "Finished." : "No result yet.";
   const start = eventOf(run, "start") || {}, shown = { ...fields };
   delete shown.event;
   if (isNumber(start.parameters)) { shown.parameters = start.parameters; }

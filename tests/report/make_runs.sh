@@ -46,7 +46,7 @@ config gan sn >"$gan/config.json"
 for step in 100 200; do
     cp "$source/examples/mnist/sneaker.png" "$gan/samples/step-$step.png"
     echo "{\"event\":\"sample\",\"step\":$step,\"file\":\"samples/step-$step.png\"}"
-    echo "{\"event\":\"eval\",\"step\":$step,\"d_loss\":0.5,\"g_loss\":-0.25,\"frechet\":$((4000 / step)),\"sigma\":[1,1.5,2],\"seconds\":$step}"
+    echo "{\"event\":\"eval\",\"step\":$step,\"coverage\":0,\"d_loss\":0.5,\"g_loss\":-0.25,\"frechet\":$((4000 / step)),\"sigma\":[1,1.5,2],\"seconds\":$step}"
 done >"$gan/metrics.jsonl"
 echo '{"event":"nonfinite","step":201,"reason":"the loss is nan"}' >>"$gan/metrics.jsonl"
 
