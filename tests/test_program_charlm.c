@@ -294,6 +294,21 @@ static void test_chance(void **state) {
     o = run("tare-charlm --eval %s --sample 20 --quiet", folder);
     assert_string_equal(o->err, "");
     assert_int_equal(characters(o->out), 21);
+    assert_string_equal(run("tare-charlm --eval %s --sample 0 --prompt cat --quiet", folder)->out, "cat\n");
+}
+
+/* --sample-seed decides what is written while training, too. */
+static void test_sample_seed_in_training(void **state) {
+    (void)state;
+    char text[3][1024];
+    for (int i = 0; i < 3; i++) {
+        assert_code(0, run("tare-charlm " SMALL "--steps 2 --sample-seed %d --quiet --force --out %s/seeded", work,
+                           i == 2 ? 2 : 1, work));
+        snprintf(text[i], sizeof text[i], "%s", last_event(place("seeded"), "sample"));
+        text[i][strcspn(text[i], "\n")] = '\0';
+    }
+    assert_string_equal(text[0], text[1]);
+    assert_true(strcmp(text[0], text[2]) != 0);
 }
 
 /* A recurrent net reads a prompt of any length, and goes on from its state. */
@@ -392,6 +407,39 @@ static void test_eval(void **state) {
     assert_contains(o->err, "news.txt: character 8 is \",\" (U+002C), which the model has never seen");
 }
 
+/* Nothing is parsed and passed over: what has no use with --eval is refused. */
+static void test_eval_usage(void **state) {
+    (void)state;
+    const char *folder = writer();
+    static const char *const writing[] = { "--temperature 1", "--top-k 2", "--sample-seed 2" };
+    for (size_t i = 0; i < 3; i++) {
+        const outcome *o = run("tare-charlm --eval %s %s", folder, writing[i]);
+        assert_code(2, o);
+        assert_contains(o->err, "is for writing: add --sample N or --prompt TEXT");
+    }
+    const outcome *o = run("tare-charlm --eval %s --sample 5 --eval-limit 9", folder);
+    assert_code(2, o);
+    assert_contains(o->err, "--eval-limit is to test");
+    o = run("tare-charlm --eval %s --eval-limit 1", folder);
+    assert_code(1, o);
+    assert_contains(o->err, "1 characters are held out, 2 are needed");
+}
+
+/* The held-out tenth of a text that has changed since may hold what was learned. */
+static void test_eval_knows_its_text(void **state) {
+    (void)state;
+    write_words("mine.txt", 600);
+    assert_code(0, run("tare-charlm --text %s/mine.txt --layers 1 --heads 2 --width 16 --context 16 --steps 2 --quiet "
+                       "--out %s/mine",
+                       work, work));
+    assert_code(0, run("tare-charlm --eval %s/mine", work));
+    write_words("mine.txt", 500);
+    const outcome *o = run("tare-charlm --eval %s/mine", work);
+    assert_code(1, o);
+    assert_contains(o->err, "not what this run was trained on");
+    assert_code(0, run("tare-charlm --eval %s/mine --text %s/mine.txt", work, work));
+}
+
 /* ---- output -------------------------------------------------------------------------------------------------------- */
 
 static void test_quiet_and_json(void **state) {
@@ -475,7 +523,8 @@ static void test_bad_text(void **state) {
         { "\xc0\x80", 2, 1, "byte 1 (line 1) is 0xc0" },     /* longer than needed */
         { "\xed\xa0\x80", 3, 1, "byte 1 (line 1) is 0xed" }, /* half of a pair */
         { "four", 4, 2, "--context 64 is too long: there are 3 characters to train on; take --context 2 or less" },
-        { "1", 1, 2, "and a longer text" },
+        { "1", 1, 2, "too little to learn from: 0 characters; take a longer text" },
+        { "\xef\xbb\xbf", 3, 1, "bad.txt: has a byte order mark and no text" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         write_bytes("bad.txt", cases[i].bytes, cases[i].size);
@@ -521,8 +570,17 @@ static void test_nonfinite(void **state) {
         assert_code(3, o);
         assert_contains(o->err, "made NaN or Inf");
         assert_contains(o->err, "saved");
+        assert_contains(o->err, "a lower --lr may help");
         assert_true(metric(folder, "nonfinite", "step") >= 2);
     }
+    /* the step itself went well, what came of it fails in the test */
+    const outcome *o = run("tare-charlm " SMALL "--optimizer sgd --lr 1e30 --clip 0 --warmup 0 --schedule constant "
+                           "--norm none --steps 1 --force --out %s",
+                           work, folder);
+    assert_code(3, o);
+    assert_contains(o->err, "step 1: the loss on the text held out is NaN; a lower --lr may help");
+    assert_int_equal(metric(folder, "nonfinite", "step"), 1);
+    assert_false(exists(test_path(folder, "best.safetensors")));
 }
 
 int main(void) {
@@ -534,11 +592,14 @@ int main(void) {
         cmocka_unit_test(test_interrupt),
         cmocka_unit_test(test_writes_as_recomputed),
         cmocka_unit_test(test_chance),
+        cmocka_unit_test(test_sample_seed_in_training),
         cmocka_unit_test(test_recurrent_writes),
         cmocka_unit_test(test_bert_fills_gaps),
         cmocka_unit_test(test_closed_pipe),
         cmocka_unit_test(test_ctrl_c_ends_writing),
         cmocka_unit_test(test_eval),
+        cmocka_unit_test(test_eval_usage),
+        cmocka_unit_test(test_eval_knows_its_text),
         cmocka_unit_test(test_quiet_and_json),
         cmocka_unit_test(test_help),
         cmocka_unit_test(test_usage),

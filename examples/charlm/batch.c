@@ -8,12 +8,17 @@ tare_status feeder_new(feeder *f, const options *o, const corpus *text, int32_t 
     *f = (feeder){ .o = o, .text = text, .mask = mask };
     f->shape = is_recurrent(o) ? TARE_SHAPE(o->context, o->batch) : TARE_SHAPE(o->batch, o->context);
     int64_t streams = is_recurrent(o) ? o->batch : 1, most = text->trained / streams;
+    if (most < 2) {
+        return tare_fail(TARE_EINVAL, "too little to learn from: %lld characters%s; take a longer text%s",
+                         (long long)text->trained, streams > 1 ? " to share among --batch streams" : "",
+                         streams > 1 ? ", or a smaller --batch" : "");
+    }
     if (most < o->context + 1) {
         return tare_fail(TARE_EINVAL,
                          "--context %lld is too long: there are %lld characters to train on%s; take --context %lld or "
-                         "less%s",
+                         "less",
                          (long long)o->context, (long long)text->trained, streams > 1 ? " in --batch streams" : "",
-                         (long long)(most > 1 ? most - 1 : 1), most > 1 ? "" : ", and a longer text");
+                         (long long)most - 1);
     }
     int64_t numel = tare_shape_numel(f->shape);
     f->x = numel > 0 ? tare_calloc((size_t)numel, sizeof *f->x) : NULL;

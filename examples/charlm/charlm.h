@@ -86,6 +86,8 @@ typedef struct corpus {
  *   errors  TARE_ENOENT, TARE_EIO;  TARE_EFORMAT: empty, not UTF-8, a character that is not known */
 tare_status corpus_open(corpus *c, const options *o, const vocabulary *known, bool all_held);
 void corpus_free(corpus *c);
+/* TARE_EINVAL where too little is held out to test on. */
+tare_status corpus_testable(const corpus *c);
 
 /* ---- model.c ----------------------------------------------------------------------------------------------------- */
 
@@ -141,6 +143,7 @@ int evaluate_run(const options *o);
 /* A finished or stopped run's model. */
 typedef struct finished {
     vocabulary known;
+    uint64_t text_hash; /* of the text it was trained on */
     tare_params *ps;
     net net;
     tare_tape *tape;
@@ -168,6 +171,8 @@ typedef struct request {
 tare_status write_text(const request *r);
 /* The prompt of the options, or what a text may begin with; to tare_free.   errors  as vocabulary_encode; too long */
 tare_status prompt_read(const options *o, const vocabulary *v, int32_t gap, int32_t **tokens, int64_t *count);
+/* What chance hangs on: the run's seed and --sample-seed. */
+tare_rng sample_rng(const options *o);
 int write_run(const options *o);
 
 /* ---- train.c ----------------------------------------------------------------------------------------------------- */

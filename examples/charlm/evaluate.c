@@ -2,6 +2,7 @@
 #include "charlm.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -87,14 +88,12 @@ static tare_status recurrent(net *n, tare_tape *tape, const corpus *text, int32_
 
 tare_status evaluate(net *n, tare_tape *tape, const corpus *text, score *out) {
     *out = (score){ 0 };
-    if (text->held_out < 2) {
-        return tare_fail(TARE_EINVAL, "the text is too short: %lld characters are held out to test on, 2 are needed",
-                         (long long)text->held_out);
-    }
+    tare_status s = corpus_testable(text);
+    if (s != TARE_OK) { return s; }
     int64_t room = is_recurrent(n->o) ? STREAMS * STRETCH : WINDOWS * n->o->context;
     int32_t *x = tare_calloc((size_t)room, 2 * sizeof *x);
     if (!x) { return TARE_ENOMEM; }
-    tare_status s = (is_recurrent(n->o) ? recurrent : windows)(n, tape, text, x, x + room, out);
+    s = (is_recurrent(n->o) ? recurrent : windows)(n, tape, text, x, x + room, out);
     tare_free(x);
     if (s == TARE_OK) { out->loss /= (double)out->tokens; }
     return s;
@@ -109,10 +108,12 @@ void finished_free(finished *f) {
     vocabulary_free(&f->known);
 }
 
-static tare_status read_vocabulary(vocabulary *v, const options *o, const char *path) {
+static tare_status read_vocabulary(finished *f, const options *o, const char *path) {
     tare_reader *r = NULL;
     tare_status s = tare_reader_open(path, &r);
-    if (s == TARE_OK) { s = vocabulary_read(v, o->bytes, tare_reader_meta(r, "vocabulary")); }
+    if (s == TARE_OK) { s = vocabulary_read(&f->known, o->bytes, tare_reader_meta(r, "vocabulary")); }
+    const char *hash = s == TARE_OK ? tare_reader_meta(r, "text_hash") : NULL;
+    f->text_hash = hash ? strtoull(hash, NULL, 10) : 0;
     tare_reader_free(r);
     return s;
 }
@@ -123,7 +124,7 @@ tare_status finished_load(finished *f, const options *o) {
     *f = (finished){ .ps = NULL };
     snprintf(path, sizeof path, "%s/best.safetensors", o->eval);
     if (access(path, R_OK) != 0) { snprintf(path, sizeof path, "%s/last.safetensors", o->eval); }
-    tare_status s = read_vocabulary(&f->known, o, path);
+    tare_status s = read_vocabulary(f, o, path);
     if (s != TARE_OK) { return s; }
     f->ps = tare_params_new((uint64_t)o->run.seed);
     f->tape = tare_tape_new((tare_tape_opt){ .no_grad = true });
@@ -151,6 +152,9 @@ int evaluate_run(const options *o) {
     score result;
     tare_status s = finished_load(&f, o);
     if (s == TARE_OK) { s = corpus_open(&text, o, &f.known, o->other_text); }
+    if (s == TARE_OK && !o->other_text && text.hash != f.text_hash) {
+        s = tare_fail(TARE_EMISMATCH, "the text is not what this run was trained on; --text FILE tests on another");
+    }
     if (s == TARE_OK) { s = evaluate(&f.net, f.tape, &text, &result); }
     if (s == TARE_OK) { print_score(o, &result); }
     corpus_free(&text);

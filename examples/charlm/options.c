@@ -151,13 +151,22 @@ static tare_status check_sizes(const options *o) {
 }
 
 static tare_status check_writing(const tare_options *args, options *o) {
+    static const char *const writes[] = { "temperature", "top-k", "sample-seed" };
     o->write = tare_options_given(args, "sample") || tare_options_given(args, "prompt");
     o->other_text = tare_options_given(args, "text");
     if (!o->eval) { return TARE_OK; }
+    for (size_t i = 0; !o->write && i < sizeof writes / sizeof *writes; i++) {
+        if (tare_options_given(args, writes[i])) {
+            return tare_fail(TARE_EINVAL, "--%s is for writing: add --sample N or --prompt TEXT", writes[i]);
+        }
+    }
+    if (o->write && tare_options_given(args, "eval-limit")) {
+        return tare_fail(TARE_EINVAL, "--eval-limit is to test, --sample and --prompt are to write: choose one");
+    }
     if (o->write && o->other_text) {
         return tare_fail(TARE_EINVAL, "--text is to test on, --sample and --prompt are to write: choose one");
     }
-    if (o->write && o->sample == 0 && !is_bert(o)) { o->sample = 500; }
+    if (o->write && o->sample == 0 && !tare_options_given(args, "sample")) { o->sample = 500; }
     if (o->write && is_bert(o) && !(o->prompt && strchr(o->prompt, '_'))) {
         return tare_fail(TARE_EINVAL, "bert fills gaps: --prompt TEXT with a _ for each character to find");
     }

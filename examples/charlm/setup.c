@@ -134,10 +134,7 @@ int trainer_begin(trainer *t, const tare_options *args) {
     tare_status s = corpus_open(&t->text, o, NULL, false);
     if (s != TARE_OK) { return fail(1); }
     s = make_model(t);
-    if (s == TARE_OK && t->text.held_out < 2) {
-        s = tare_fail(TARE_EINVAL, "the text is too short: %lld characters are held out to test on, 2 are needed",
-                      (long long)t->text.held_out);
-    }
+    if (s == TARE_OK) { s = corpus_testable(&t->text); }
     if (s != TARE_OK) { return fail(s == TARE_EINVAL ? EXIT_USAGE : 1); }
     t->progress = tare_progress_new((tare_progress_opt){ .stream = stdout,
                                                          .quiet = o->run.quiet || o->run.json,

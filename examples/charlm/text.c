@@ -168,6 +168,8 @@ static tare_status add_text(reading *r, const char *path, const unsigned char *d
         r->code[r->count++] = code;
         at += (size_t)size;
     }
+    int64_t before = r->files > 0 ? r->end[r->files - 1] : 0;
+    if (r->count == before) { return tare_fail(TARE_EFORMAT, "%s: has a byte order mark and no text", path); }
     r->end[r->files++] = r->count;
     return TARE_OK;
 }
@@ -299,4 +301,13 @@ tare_status corpus_open(corpus *c, const options *o, const vocabulary *known, bo
     tare_free(r.end);
     if (s != TARE_OK) { corpus_free(c); }
     return s;
+}
+
+tare_status corpus_testable(const corpus *c) {
+    if (c->held_out >= 2) { return TARE_OK; }
+    return tare_fail(
+        TARE_EINVAL,
+        "too little to test on: %lld characters are held out, 2 are needed; take a longer text, or a larger "
+        "--eval-limit",
+        (long long)c->held_out);
 }

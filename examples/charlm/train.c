@@ -42,7 +42,7 @@ static tare_status explain_nonfinite(trainer *t) {
     tare_status s = tare_guard_explain(t->guard, step_again, t, why, sizeof why);
     if (s == TARE_OK) { s = trainer_save(t, "last.safetensors"); }
     tare_run_log(t->run, "nonfinite", TARE_FIELDS(TARE_NUMBER("step", t->step + 1), TARE_TEXT("reason", why)));
-    return tare_fail(TARE_ENONFINITE, "step %lld: %s\n%s %s", (long long)t->step + 1, why,
+    return tare_fail(TARE_ENONFINITE, "step %lld: %s; a lower --lr may help\n%s %s", (long long)t->step + 1, why,
                      s == TARE_OK ? "the state before this step is saved in" : "the last checkpoint stays as it was in",
                      tare_run_folder(t->run));
 }
@@ -160,7 +160,7 @@ static tare_status write_sample(trainer *t) {
                   .count = t->o->sample,
                   .temperature = t->o->temperature,
                   .top_k = t->o->top_k,
-                  .rng = tare_rng_split(tare_rng_new((uint64_t)t->o->run.seed, "sample"), (uint64_t)t->step),
+                  .rng = tare_rng_split(sample_rng(t->o), (uint64_t)t->step),
                   .put = collect,
                   .user = &c };
     tare_status s = write_text(&r);
@@ -175,11 +175,21 @@ static tare_status write_sample(trainer *t) {
 
 /* ---- a test ------------------------------------------------------------------------------------------------------ */
 
+/* Weights that make no step's loss NaN may still fail on text they have not seen. */
+static tare_status test_failed(trainer *t, double loss) {
+    char why[80];
+    snprintf(why, sizeof why, "the loss on the text held out is %s", isnan(loss) ? "NaN" : "infinite");
+    tare_run_log(t->run, "nonfinite", TARE_FIELDS(TARE_NUMBER("step", t->step), TARE_TEXT("reason", why)));
+    return tare_fail(TARE_ENONFINITE, "step %lld: %s; a lower --lr may help\nthe last checkpoint stays as it was in %s",
+                     (long long)t->step, why, tare_run_folder(t->run));
+}
+
 /* Test, log, print a row of the table, write a sample, save. */
 static tare_status test(trainer *t) {
     score result;
     tare_status s = evaluate(&t->net, t->test_tape, &t->text, &result);
     if (s != TARE_OK) { return s; }
+    if (!isfinite(result.loss)) { return test_failed(t, result.loss); }
     bool best = t->tests == 0 || result.loss < t->best;
     double loss = t->loss_sum / (double)t->loss_count, spent = t->seconds - t->tested_at;
     double rate = (double)(t->loss_count * tare_shape_numel(t->feeder.shape)) / fmax(spent, 1e-9);

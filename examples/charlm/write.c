@@ -151,6 +151,10 @@ tare_status write_text(const request *r) {
     return s;
 }
 
+tare_rng sample_rng(const options *o) {
+    return tare_rng_split(tare_rng_new((uint64_t)o->run.seed, "sample"), (uint64_t)o->sample_seed);
+}
+
 tare_status prompt_read(const options *o, const vocabulary *v, int32_t gap, int32_t **tokens, int64_t *count) {
     if (!o->prompt) {
         int32_t line = vocabulary_find(v, '\n');
@@ -228,7 +232,7 @@ static tare_status write_finished(finished *f, const options *o, output *out) {
                   .count = o->sample,
                   .temperature = o->temperature,
                   .top_k = o->top_k,
-                  .rng = tare_rng_split(tare_rng_new((uint64_t)o->run.seed, "sample"), (uint64_t)o->sample_seed),
+                  .rng = sample_rng(o),
                   .put = put,
                   .user = out };
     s = out->json && !out->text ? TARE_ENOMEM : write_text(&r);

@@ -182,8 +182,8 @@ tare_status tare_optim_step_clipped(tare_optim *o, double max_norm, double *norm
     double total = tare_grad_norm(o->ps);
     if (norm) { *norm = total; }
     if (!isfinite(total)) {
-        return tare_fail(TARE_ENONFINITE, "%s: the norm of the gradients is %g at step %llu", o->cls->name, total,
-                         (unsigned long long)o->steps + 1);
+        return tare_fail(TARE_ENONFINITE, "%s: the norm of the gradients is %g at step %llu", o->cls->name, fabs(total),
+                         (unsigned long long)o->steps + 1); /* fabs: no "-nan" */
     }
     return tare_optim_step_scaled(o, tare_clip_scale(total, max_norm));
 }
