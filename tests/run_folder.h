@@ -39,7 +39,9 @@ static inline double metric(const char *folder, const char *event, const char *n
     const char *line = last_event(folder, event);
     snprintf(key, sizeof key, "\"%s\":", name);
     const char *s = line ? strstr(line, key) : NULL;
-    return s && s < line + strcspn(line, "\n") ? strtod(s + strlen(key), NULL) : (double)NAN;
+    if (!s || s >= line + strcspn(line, "\n")) { return (double)NAN; }
+    return strncmp(s + strlen(key), "null", 4) == 0 ? (double)NAN
+                                                    : strtod(s + strlen(key), NULL); /* null: not finite */
 }
 
 static inline void assert_same_model(const char *a, const char *b) {

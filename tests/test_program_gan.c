@@ -85,7 +85,7 @@ static void test_grid_of_every_kind(void **state) {
         "--data grid25 --loss logistic --g-norm none --d-norm none",
         "--data ring8 --loss least_squares --g-norm ln --d-norm wn+ln",
         "--data ring8 --loss wasserstein --clip-weights 0.05 --n-dis 3 --d-norm none",
-        "--data ring8 --g-norm sn+bn --d-norm sn:iterations=3 --ema 0 --limit 100",
+        "--data ring8 --g-norm sn+bn --d-norm sn:iterations=3 --ema 0",
         "--data grid25 --classes --g-norm ln --d-norm sn --minibatch-stddev",
         "--data ring8 --d-norm ln --gp 10 --loss wasserstein",
         "--data ring8 --d-norm sn --r1 1 --classes",
@@ -268,6 +268,10 @@ static void test_usage(void **state) {
         { "--gp 1 --d-norm bn", "--d-norm bn" },
         { "--minibatch-stddev --batch 6", "divisible by 4" },
         { "--resume x --eval y", "choose one" },
+        { "--upsample nearest", "--upsample" }, /* points are not doubled, resized, or counted */
+        { "--size 64", "--size" },
+        { "--limit 100", "--limit" },
+        { "--batch 1", "--batch 2" }, /* batch norm in G */
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         const outcome *o = run("tare-gan --data ring8 --steps 2 %s --out %s/bad", bad[i].line, work);

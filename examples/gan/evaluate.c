@@ -63,6 +63,10 @@ int evaluate_run(const options *o) {
     sampler s = { .o = o };
     snprintf(path, sizeof path, "%s/input.safetensors", o->eval);
     tare_status status = subject_file(&what, o, path, false);
+    if (status == TARE_OK && (what.shape.ndim == 1) != (what.toy != NULL)) {
+        status = tare_fail(TARE_EMISMATCH, "--data %s: the generator of %s makes %s", o->data, o->eval,
+                           what.toy ? "pictures" : "points");
+    }
     if (status == TARE_OK) { status = sampler_new(&s, o, &what); }
     if (status == TARE_OK) { status = sampler_load(&s, o->eval); }
     if (status == TARE_OK) { status = o->sample > 0 ? draw(&s) : measure(&s); }

@@ -159,6 +159,7 @@ tare_status judge_open(judge **out, const data *d, const options *o, tare_progre
     if (s == TARE_OK) { j->real_spread = spread_of(x, j->count, tare_shape_numel(d->what.shape)); }
     if (s == TARE_OK) { s = judge_measure(j, x, &j->real); }
     tare_free(x);
+    j->real_count = j->count;
     j->count = o->eval_samples;
     return s;
 }
@@ -207,8 +208,9 @@ void judge_text(const judge *j, char *text, size_t size) {
         snprintf(text, size, "measured on %lld samples", (long long)j->count);
         return;
     }
-    snprintf(text, size,
-             "measured on %lld samples by a classifier that gets %.1f%% of the test\npictures right; as many of those "
-             "have distance %.2f and score %.2f, and fewer\nsamples a larger distance",
-             (long long)j->count, 100 * j->accuracy, j->real.frechet, j->real.inception);
+    snprintf(
+        text, size,
+        "measured on %lld samples by a classifier that gets %.1f%% of the test\npictures right; %lld of those have "
+        "distance %.2f and score %.2f, and fewer samples\na larger distance",
+        (long long)j->count, 100 * j->accuracy, (long long)j->real_count, j->real.frechet, j->real.inception);
 }

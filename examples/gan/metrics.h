@@ -17,7 +17,7 @@ typedef struct metrics {
 /* judge - real samples to compare with, and for labelled pictures a small classifier that Tare trains once for the data. */
 typedef struct judge {
     const data *d;
-    int64_t count; /* samples in a measurement */
+    int64_t count, real_count; /* samples in a measurement; real ones, fewer where there are not as many */
     double real_spread;
     /* labelled pictures */
     tare_params *ps; /* NULL: points, or pictures without labels */

@@ -108,6 +108,22 @@ static void resolve(options *o) {
     if (o->batch == 0) { o->batch = points ? 256 : 64; }
 }
 
+/* Options that mean nothing for this data. */
+static tare_status check_data(const options *o) {
+    bool points = toy_find(o->data) != NULL;
+    if (points && strcmp(o->upsample, "transpose") != 0) {
+        return tare_fail(TARE_EINVAL, "--upsample %s: is for pictures, and %s is points", o->upsample, o->data);
+    }
+    if (points && o->limit > 0) {
+        return tare_fail(TARE_EINVAL, "--limit: %s has no samples to keep to, its points are drawn anew all the time",
+                         o->data);
+    }
+    if (o->size != 32 && (points || strcmp(o->data, "mnist") == 0 || strcmp(o->data, "fashion-mnist") == 0)) {
+        return tare_fail(TARE_EINVAL, "--size is for a folder of pictures; %s has a size of its own", o->data);
+    }
+    return TARE_OK;
+}
+
 static tare_status check_values(const options *o) {
     if (o->size % 8 != 0) { return tare_fail(TARE_EINVAL, "--size %lld: must be divisible by 8", (long long)o->size); }
     if (tare_norm_uses_batch(o->d_norm) && o->batch == 1) {
@@ -158,6 +174,7 @@ int options_read(tare_options *args, options *o, int argc, char **argv) {
         resolve(o);
         s = check_values(o);
     }
+    if (s == TARE_OK && !o->eval) { s = check_data(o); }
     if (s != TARE_OK) { return usage(); }
     resolve_data(o);
     return -1;

@@ -46,8 +46,33 @@ static tare_status make_players(trainer *t) {
     return t->fake_tape && t->z && t->labels && (o->ema <= 0 || t->ema) ? TARE_OK : TARE_ENOMEM;
 }
 
+/* Where there are fewer samples than --batch, D sees all of them at once; are those enough for what looks at a batch? */
+static tare_status check_batch(const trainer *t, int64_t count) {
+    const options *o = t->o;
+    int64_t n = count < o->batch ? count : o->batch;
+    const subject *what = &t->data.what;
+    bool one_value = what->toy || (what->shape.dim[1] == 8 && what->shape.dim[2] == 8); /* in G's first layers */
+    const char *norm = tare_norm_uses_batch(o->d_norm)                ? o->d_norm
+                       : one_value && tare_norm_uses_batch(o->g_norm) ? o->g_norm
+                                                                      : NULL;
+    if (n == 1 && norm) {
+        return tare_fail(TARE_EINVAL, "%s: one sample in a batch (%lld to train on, --batch %lld) has no variance; %s",
+                         norm, (long long)count, (long long)o->batch,
+                         count == 1 ? "take another norm" : "take --batch 2 or more");
+    }
+    if (o->minibatch_stddev && n > 4 && n % 4 != 0) {
+        return tare_fail(TARE_EINVAL,
+                         "--minibatch-stddev takes four samples at a time, and there are %lld to train on: take "
+                         "--batch %lld",
+                         (long long)count, (long long)(count / 4 * 4));
+    }
+    return TARE_OK;
+}
+
 static tare_status make_loader(trainer *t) {
     int64_t count = t->o->limit > 0 && t->o->limit < t->data.train->count ? t->o->limit : t->data.train->count;
+    tare_status s = check_batch(t, count);
+    if (s != TARE_OK) { return s; }
     tare_loader_opt opt = { .batch = t->o->batch,
                             .shuffle = true,
                             .drop_last = count >= t->o->batch,
@@ -213,9 +238,9 @@ static tare_status print_dry_run(trainer *t, const tare_options *args) {
 int trainer_begin(trainer *t, const tare_options *args) {
     const options *o = t->o;
     tare_status s = data_open(&t->data, o);
-    if (s == TARE_OK) { s = make_loader(t); }
     if (s != TARE_OK) { return fail(1); }
-    s = make_players(t);
+    s = make_loader(t);
+    if (s == TARE_OK) { s = make_players(t); }
     if (s != TARE_OK) { return fail(s == TARE_EINVAL ? EXIT_USAGE : 1); } /* groups that do not divide, ... */
     t->progress = tare_progress_new((tare_progress_opt){
         .stream = stdout, .quiet = o->run.quiet || o->run.json, .total = o->steps, .unit = "steps" });

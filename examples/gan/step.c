@@ -68,10 +68,11 @@ static tare_status learn_d(trainer *t) {
     double d_real = mean_of(on_real), d_fake = mean_of(on_fake);
     tare_tensor *loss = tare_add(tape, tare_gan_loss(tape, on_real, t->loss, TARE_GAN_D_REAL),
                                  tare_gan_loss(tape, on_fake, t->loss, TARE_GAN_D_FAKE));
+    double value = loss ? tare_item(loss) : 0; /* backward frees what a penalty is added to */
     s = update(&t->d, with_penalty(t, loss, &b, fake), &norm);
     if (s == TARE_OK && t->o->clip_weights > 0) { s = tare_clip_weights(t->d.ps, t->o->clip_weights); }
     if (s != TARE_OK) { return s; }
-    t->sums.d_loss += tare_item(loss);
+    t->sums.d_loss += value;
     t->sums.d_real += d_real;
     t->sums.d_fake += d_fake;
     t->sums.d_grad += norm;
