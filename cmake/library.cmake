@@ -1,9 +1,17 @@
 # tare_add_library(NAME [DOUBLE]) - the library from the sources below src, in float or in double.
 # Kernels are compiled once per instruction-set level and chosen at run time (src/core/dispatch.c).
 
+# gcc 12 for 64-bit ARM stops with an internal error of its vectorizer where fmax or fmin goes over floats
+# widened to double; as plain calls they compile, to the same numbers. No kernel has either.
+set(TARE_COMPILER_OPTIONS "")
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64" AND CMAKE_C_COMPILER_ID STREQUAL "GNU"
+   AND CMAKE_C_COMPILER_VERSION VERSION_LESS 13)
+  set(TARE_COMPILER_OPTIONS -fno-builtin-fmax -fno-builtin-fmin)
+endif()
+
 function(tare_compile_options target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -fno-math-errno
-                         -fno-trapping-math $<$<BOOL:${TARE_WERROR}>:-Werror>)
+                         -fno-trapping-math ${TARE_COMPILER_OPTIONS} $<$<BOOL:${TARE_WERROR}>:-Werror>)
   if(TARE_SANITIZE)
     target_compile_options(${target} PRIVATE -fsanitize=address,undefined -fno-sanitize-recover=undefined
                            -fno-omit-frame-pointer)

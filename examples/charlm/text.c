@@ -235,7 +235,7 @@ static tare_status read_fortunes(reading *r) {
     tare_status s = r->end ? TARE_OK : TARE_ENOMEM;
     for (int i = 0; s == TARE_OK && i < count; i++) {
         char path[NAME + sizeof FORTUNES];
-        snprintf(path, sizeof path, FORTUNES "/%s", name[i]);
+        snprintf(path, sizeof path, FORTUNES "/%.255s", name[i]);
         s = read_file(r, path);
     }
     return s;
