@@ -117,6 +117,9 @@ static void test_files(void **state) {
     assert_ok(tare_reader_open(place("files/last.safetensors"), &r));
     assert_string_equal(tare_reader_meta(r, "vocabulary"), "0123456789abcdefghijklmn\xc3\xa9");
     tare_reader_free(r);
+    write_bytes("lines.txt", "a\r\nb\x1b\n\ta\r\nb\n", 12); /* tare info shows what a terminal would act upon */
+    assert_code(0, run("tare-charlm --text %s/lines.txt --context 4 --steps 1 --quiet --out %s/lines", work, work));
+    assert_contains(run("tare-info %s/lines/last.safetensors", work)->out, "vocabulary = \\x09\\n\\x0d\\x1bab\n");
     /* the same as bytes, from a folder elsewhere, by names of its own */
     assert_code(
         0, run("tare-charlm --text %s/one.txt --bytes --context 4 --steps 1 --quiet --out %s/asbytes", work, work));
@@ -420,6 +423,9 @@ static void test_eval_usage(void **state) {
     const outcome *o = run("tare-charlm --eval %s --sample 5 --eval-limit 9", folder);
     assert_code(2, o);
     assert_contains(o->err, "--eval-limit is to test");
+    o = run("tare-charlm --eval %s --memory", folder);
+    assert_code(2, o);
+    assert_contains(o->err, "--profile and --memory look at steps of training");
     o = run("tare-charlm --eval %s --eval-limit 1", folder);
     assert_code(1, o);
     assert_contains(o->err, "1 characters are held out, 2 are needed");

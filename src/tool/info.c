@@ -41,13 +41,31 @@ static void print_tensors(const tare_reader *r) {
     printf("  %lld tensors, %lld values\n", (long long)tare_reader_count(r), (long long)values);
 }
 
+/* Text of a file on one line: a vocabulary has line breaks in it, and what else a terminal would act upon. */
+static void print_text(const char *text) {
+    for (const char *s = text; *s; s++) {
+        unsigned char c = (unsigned char)*s;
+        if (c == '\n') {
+            fputs("\\n", stdout);
+        } else if (c < 0x20 || c == 0x7f) {
+            printf("\\x%02x", c);
+        } else {
+            putchar(c);
+        }
+    }
+}
+
 static tare_status print_file(const char *path) {
     tare_reader *r;
     tare_status s = tare_reader_open(path, &r);
     if (s != TARE_OK) { return s; }
     printf("%s\n", path);
     const char *key, *text;
-    for (int64_t i = 0; (text = tare_reader_meta_at(r, i, &key)); i++) { printf("  %s = %s\n", key, text); }
+    for (int64_t i = 0; (text = tare_reader_meta_at(r, i, &key)); i++) {
+        printf("  %s = ", key);
+        print_text(text);
+        putchar('\n');
+    }
     print_tensors(r);
     tare_reader_free(r);
     return TARE_OK;
