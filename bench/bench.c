@@ -4,8 +4,8 @@
 #include <string.h>
 
 const bench_workload *bench_at(int index) {
-    const bench_workload *const families[] = { bench_mlp, bench_mnist_cnn, bench_norm_cnn, bench_resnet20,
-                                               bench_gpt, bench_sngan,     bench_lstm };
+    const bench_workload *const families[] = { bench_mlp,   bench_mnist_cnn, bench_norm_cnn, bench_resnet20, bench_gpt,
+                                               bench_sngan, bench_lstm,      bench_norms,    bench_conv };
     for (size_t f = 0; f < sizeof families / sizeof families[0]; f++) {
         for (const bench_workload *w = families[f]; w->name; w++) {
             if (index-- == 0) { return w; }
@@ -25,13 +25,13 @@ tare_status bench_open(bench *b, const bench_workload *w) {
     b->tape = tare_tape_new((tare_tape_opt){ .training = true, .seed = 1 });
     for (int n = 0; n < BENCH_NETS; n++) { b->params[n] = tare_params_new(1); }
     if (!b->tape || !b->params[0] || !b->params[1]) { return TARE_ENOMEM; }
-    w->make(b);
+    tare_status made = w->make(b);
+    if (made != TARE_OK) { return made; }
     for (int n = 0; n < BENCH_NETS; n++) {
         tare_status s = tare_params_status(b->params[n]);
         if (s != TARE_OK) { return tare_fail(s, "%s", tare_params_error(b->params[n])); }
-        if (b->net[n] && !b->optim[n]) { return TARE_ENOMEM; }
     }
-    return b->target[BENCH_BATCHES - 1] || b->x[BENCH_BATCHES - 1] ? TARE_OK : TARE_ENOMEM;
+    return TARE_OK;
 }
 
 void bench_close(bench *b) {
@@ -44,6 +44,7 @@ void bench_close(bench *b) {
         tare_optim_free(b->optim[n]);
         tare_params_free(b->params[n]);
     }
+    tare_free(b->scratch);
     tare_tape_free(b->tape);
 }
 
@@ -88,6 +89,7 @@ tare_status bench_text(bench *b, int64_t batch, int64_t length, int64_t symbols,
 /* ---- a step ------------------------------------------------------------------------------------------------------ */
 
 tare_status bench_update(bench *b, int n, tare_tensor *loss) {
+    if (!b->optim[n]) { return TARE_ENOMEM; }
     if (b->look) { b->look(b->tape, b->context); }
     b->loss = tare_item(loss);
     tare_params_zero_grad(b->params[n]);

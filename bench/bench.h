@@ -1,5 +1,5 @@
-/* bench.h - what the workloads share. A workload is a model with its data and one training step; bench_steps.c times it, and
- * torch_workloads.py has its twin in PyTorch under the same name. */
+/* bench.h - what the workloads share. A workload is a model with its data and one training step, or a single layer and a pass
+ * through it; bench_steps.c times it, and torch_workloads.py has its twin in PyTorch under the same name. */
 #ifndef BENCH_H
 #define BENCH_H
 
@@ -19,7 +19,8 @@ typedef struct bench {
     tare_shape input;            /* of x */
     tare_real *x[BENCH_BATCHES]; /* NULL where the input is `index` */
     int32_t *index[BENCH_BATCHES], *target[BENCH_BATCHES];
-    double loss; /* of the last step */
+    void *scratch; /* of a single layer's backward */
+    double loss;   /* of the last step */
     /* called between forward and backward of each tape, where somebody wants to look; else NULL */
     void (*look)(const tare_tape *tape, void *context);
     void *context;
@@ -29,14 +30,14 @@ struct bench_workload {
     const char *name;    /* "W3-gn8-b64" */
     const char *variant; /* a norm spec, or what else tells a family's members apart */
     int64_t batch;
-    /* Fill in nets, optimizers and data. Errors stick in params; bench_open looks at them. */
-    void (*make)(bench *b);
+    /* Fill in nets, optimizers and data. Errors of layers stick in params; bench_open looks at them. */
+    tare_status (*make)(bench *b);
     tare_status (*step)(bench *b, int64_t i);
 };
 
 /* Each ends with a NULL name. */
 extern const bench_workload bench_mlp[], bench_mnist_cnn[], bench_norm_cnn[], bench_resnet20[], bench_gpt[],
-    bench_sngan[], bench_lstm[];
+    bench_sngan[], bench_lstm[], bench_norms[], bench_conv[];
 
 /* All workloads, NULL after the last; one by name, or NULL. */
 const bench_workload *bench_at(int index);

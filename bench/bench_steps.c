@@ -78,7 +78,7 @@ static void add_work(const tare_tape *tape, void *context) {
 static int64_t state_bytes(const bench *b) {
     int64_t values = 0;
     for (int n = 0; n < BENCH_NETS; n++) {
-        if (!b->net[n]) { continue; }
+        if (!b->optim[n]) { continue; }
         values += tare_params_flat_size(b->params[n]) * (2 + tare_optim_slots(b->optim[n])) +
                   tare_params_buffer_flat_size(b->params[n]);
     }

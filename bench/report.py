@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """From the figures that bench/run.py took to the tables in docs/benchmarks.md and a picture:  bench/report.py [docs/benchmarks.json]
 
-Of the Markdown file only what stands between the two "steps" comments is written."""
+Of the Markdown file only what stands between the pairs of comments "steps", "norms" and "conv" is written."""
 import json
 import math
 import os
@@ -11,17 +11,26 @@ HEAD = ("| workload | PyTorch ms (p10 to p90) | variant | Tare ms (p10 to p90) |
         "|---|---|---|---|---|---|---|---|")
 MEMORY = ("| workload | step MiB | with state | PyTorch's tensors | process | PyTorch's | first step ms | PyTorch's | same bits |\n"
           "|---|---|---|---|---|---|---|---|---|")
-NAMES = {"W1": "MLP 784-256-128-10, Adam", "W2": "PyTorch's MNIST example net, batch 64, Adam",
-         "W3": "conv 32-64-128 + norm + ReLU + pool, Adam", "W4": "ResNet-20, 32x32, batch 128, SGD",
-         "W5": "GPT 4x128, context 64, batch 12, AdamW; large: 6x384, context 256, batch 8",
-         "W6": "SNGAN 64-128-256, batch 64, one D and one G step", "W7": "LSTM 256, sequence 64, batch 32, Adam"}
+PASSES = ("norms", "conv")
+NORMS = ("| norm | shape | pass | PyTorch us | variant | Tare us (p10 to p90) | ratio | least | GB/s, of a copy |\n"
+         "|---|---|---|---|---|---|---|---|---|")
+CONV = ("| from | pass | PyTorch us | variant | Tare us (p10 to p90) | ratio | least | GFLOP/s, of peak |\n"
+        "|---|---|---|---|---|---|---|---|")
 BARS = {"W1-b32": 4, "W1-b128": 2.5, "W2": 1.5, "W3-none-b64": 1.2, "W3-bn-b64": 1.4, "W3-gn8-b64": 1.4, "W3-in-b64": 1.4,
         "W3-ln-b64": 1.4, "W3": 2.5, "W4": 1.0, "W5-large": 1.0, "W5": 1.5, "W6": 1.5, "W7": 2}
 
 
+def family(name):
+    return name.split("-")[0]
+
+
+def is_pass(name):
+    return family(name) in PASSES
+
+
 def bar(name):
     """The ratio asked for in our own plan."""
-    return BARS.get(name) or BARS[name.split("-")[0]]
+    return BARS.get(name) or BARS[family(name)]
 
 
 def ratio(r):
@@ -33,13 +42,32 @@ def times(f):
     return f"{f['ms']:.{digits}f} ({f['p10']:.{digits}f} to {f['p90']:.{digits}f})"
 
 
+def variant(name, r):
+    formats = name[:2] in ("W2", "W3", "W4", "W6") or len(sizes(name)) == 4
+    return r["torch"]["variant"].replace("contiguous", "NCHW" if formats else "eager").replace("compile eager", "compile")
+
+
+def against(name, r, times):
+    """PyTorch's time and variant, Tare's, and ratios."""
+    if "torch" not in r:
+        return ["", "", times(r["tare"]), "", ""]
+    return [times(r["torch"]), variant(name, r), times(r["tare"]), f"{ratio(r):.2f}", f"{r['least']:.2f}"]
+
+
+def noisy(r):
+    return " *" if r["others"] > 0.03 else ""
+
+
 def row(name, r):
     speed = r["gflop"] / r["tare"]["ms"] * 1e3
-    theirs = [times(r["torch"]), r["torch"]["variant"].replace("contiguous", "NCHW" if name[1] in "2346" else "eager").replace("compile eager", "compile"),
-              times(r["tare"]), f"{ratio(r):.2f}", f"{r['least']:.2f}"] if "torch" in r else ["", "", times(r["tare"]), "", ""]
-    noisy = " *" if r["others"] > 0.03 else ""
-    return (f"| {name}{noisy} | " + " | ".join(theirs) + f" | {speed:.0f}, {100 * speed / r['machine']['gflops']:.0f} % | "
-            f"{r['tare_1']['ms'] / r['tare']['ms']:.2f} |")
+    return (f"| {name}{noisy(r)} | " + " | ".join(against(name, r, times)) + f" | {speed:.0f}, "
+            f"{100 * speed / r['machine']['gflops']:.0f} % | {r['tare_1']['ms'] / r['tare']['ms']:.2f} |")
+
+
+def line(name, r):
+    """For whoever waits."""
+    theirs = f"  PyTorch {r['torch']['ms']:9.3f} ms  {ratio(r):5.2f} times ({variant(name, r)})" if "torch" in r else ""
+    return f"{name:32} {r['tare']['ms']:9.3f} ms{theirs}{noisy(r)}"
 
 
 def memory_row(name, r):
@@ -48,6 +76,65 @@ def memory_row(name, r):
     theirs = f"{1e3 * r['torch_first']:.0f}" if "torch_first" in r else ""
     return (f"| {name} | {mib('step_bytes')} | {both} | {mib('torch_tensor_bytes')} | {mib('process_bytes')} | "
             f"{mib('torch_process_bytes')} | {1e3 * r['first']:.0f} | {theirs} | {'yes' if r['same_bits'] else 'NO'} |")
+
+
+# ---- passes -----------------------------------------------------------------------------------------------------------------
+
+
+def sizes(name):
+    """norms-bn-64x32x28x28-fwd: [64, 32, 28, 28]"""
+    return [int(n) for n in name.split("-")[-2].split("x")] if is_pass(name) else []
+
+
+def microseconds(f):
+    digits = 0 if f["ms"] >= 1 else 1
+    p50, p10, p90 = (f"{1e3 * f[k]:.{digits}f}" for k in ("ms", "p10", "p90"))
+    return f"{p50} ({p10} to {p90})"
+
+
+def bandwidth(name, r):
+    """GB/s. Forward reads x and writes y; with backward x, y, and then x, dy, dx."""
+    arrays = 5 if name.endswith("fwdbwd") else 2
+    return arrays * 4 * math.prod(sizes(name)) / r["tare"]["ms"] * 1e-6
+
+
+def pass_cells(name, r):
+    cells = against(name, r, microseconds)
+    return [cells[0].split(" ")[0]] + cells[1:]
+
+
+def norm_row(name, r, results):
+    _, norm, shape, direction = name.split("-")
+    speed = bandwidth(name, r)
+    copies = [bandwidth(n, x) for n, x in results.items() if "-copy-" in n and math.prod(sizes(n)) == math.prod(sizes(name))]
+    share = f", {100 * speed / copies[0]:.0f} %" if copies else ""
+    direction = direction.replace("fwdbwd", "fwd+bwd")
+    return f"| {norm}{noisy(r)} | {shape} | {direction} | " + " | ".join(pass_cells(name, r)) + f" | {speed:.0f}{share} |"
+
+
+def conv_row(name, r):
+    _, shape, direction = name.split("-")
+    _, c, side, _ = sizes(name)
+    speed = r["gflop"] / r["tare"]["ms"] * 1e3
+    return (f"| {c} to {2 * c} at {side}x{side}, batch {shape.split('x')[0]}{noisy(r)} | {direction.replace('fwdbwd', 'fwd+bwd')} | "
+            + " | ".join(pass_cells(name, r)) + f" | {speed:.0f}, {100 * speed / r['machine']['gflops']:.0f} % |")
+
+
+def norms_text(results):
+    names = [n for n in results if family(n) == "norms"]
+    lines = [NORMS] + [norm_row(n, results[n], results) for n in names]
+    ratios = [ratio(results[n]) for n in names if "torch" in results[n] and "-copy-" not in n]
+    if ratios:
+        mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+        lines += ["", f"Geometric mean of the norms' ratios {mean:.2f}, least {min(ratios):.2f}."]
+    return "\n".join(lines)
+
+
+def conv_text(results):
+    return "\n".join([CONV] + [conv_row(n, results[n]) for n in results if family(n) == "conv"])
+
+
+# ---- steps ------------------------------------------------------------------------------------------------------------------
 
 
 def machine_text(all_results):
@@ -61,13 +148,13 @@ def machine_text(all_results):
 
 
 def order(results):
-    return sorted(results, key=lambda n: (n.split("-")[0], -int(n.split("-b")[-1]) if n.startswith("W3") else 0))
+    return sorted((n for n in results if not is_pass(n)), key=lambda n: (n.split("-")[0], -int(n.split("-b")[-1]) if n.startswith("W3") else 0))
 
 
-def markdown(results):
+def steps_text(results):
     names = order(results)
     lines = [machine_text(results), "", HEAD] + [row(n, results[n]) for n in names]
-    if any(results[n]["others"] > 0.03 for n in names):
+    if any(noisy(r) for r in results.values()):
         lines += ["", "\\* other processes took more than 3 % of the processors meanwhile."]
     lines += ["", "![ratios](benchmarks.svg)", "", "### Memory, start, bits", "", MEMORY]
     return "\n".join(lines + [memory_row(n, results[n]) for n in names])
@@ -104,13 +191,18 @@ def svg(results):
 
 def write(results, stem):
     """stem.md between its comments, and stem.svg."""
+    results = results["workloads"]
     with open(stem + ".svg", "w") as f:
-        f.write(svg(results["workloads"]))
-    begin, end = "<!-- steps -->", "<!-- /steps -->"
-    text = open(stem + ".md").read() if os.path.exists(stem + ".md") else f"# Speed\n\n{begin}\n{end}\n"
-    head, rest = text.split(begin, 1)
+        f.write(svg(results))
+    text = open(stem + ".md").read() if os.path.exists(stem + ".md") else "# Speed\n"
+    for key, make in (("steps", steps_text), ("norms", norms_text), ("conv", conv_text)):
+        begin, end = f"<!-- {key} -->", f"<!-- /{key} -->"
+        if begin not in text:
+            text += f"\n{begin}\n{end}\n"
+        head, rest = text.split(begin, 1)
+        text = head + begin + "\n" + make(results) + "\n" + end + rest.split(end, 1)[1]
     with open(stem + ".md", "w") as f:
-        f.write(head + begin + "\n" + markdown(results["workloads"]) + "\n" + end + rest.split(end, 1)[1])
+        f.write(text)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Training steps of Tare beside PyTorch:  bench/run.py build/bin/bench_steps [NAME...]
+"""Training steps and passes of Tare beside PyTorch:  bench/run.py build/bin/bench_steps [NAME...]
 
-NAME picks workloads by the beginning of their names (W5, W3-bn); none: all. Each side works in a process of its own, stopped while
-the other is measured; they take turns, so that what the machine does meanwhile falls on both. PyTorch runs with threads bound and
-awake, malloc keeping its memory, fused optimizers, in both memory formats, with --compile also as torch.compile has them: the fastest counts.
-Results go into the JSON file, beside those of workloads that were not asked for, and from there into table and picture."""
+NAME picks workloads by the beginning of their names (W5, W3-bn, norms, conv); none: all. Each side works in a process of its own,
+stopped while the other is measured; they take turns, so that what the machine does meanwhile falls on both. PyTorch runs with
+threads bound and awake, malloc keeping its memory, fused optimizers, in both memory formats, with --compile also as torch.compile
+has them: the fastest counts. Results go into the JSON file, beside those of workloads that were not asked for, and from there
+into tables and picture."""
 import argparse
 import datetime
 import json
@@ -57,13 +58,20 @@ class Load:
         return max(0, self.others() - self.ticks) / max(room, 1)
 
 
-def wait_for_quiet(limit):
-    end = time.monotonic() + limit
-    while True:
-        load = Load([])
-        time.sleep(0.3)
-        if load.share() <= QUIET or time.monotonic() > end:
-            return
+class Patience:
+    """Waits for a quiet machine, so many seconds in the whole run and no more."""
+
+    def __init__(self, seconds):
+        self.left = seconds
+
+    def wait(self):
+        start = time.monotonic()
+        while True:
+            load = Load([])
+            time.sleep(0.1)
+            if load.share() <= QUIET or self.left < time.monotonic() - start:
+                break
+        self.left -= max(0, time.monotonic() - start - 0.15)
 
 
 # ---- one side -------------------------------------------------------------------------------------------------------------
@@ -73,32 +81,62 @@ class Side:
     """A process that answers with times of a step; stopped unless it is asked."""
 
     def __init__(self, command, env):
-        self.samples, self.turns = {}, {}
+        self.command, self.samples, self.turns = command, {}, {}
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         env={**os.environ, **env})
-        self.ready = self.process.stdout.readline().strip()
-        if not self.ready:
-            raise SystemExit(f"bench: {' '.join(command)} failed")
-        self.stop()
 
-    def stop(self):
+    def answer(self):
+        line = self.process.stdout.readline().strip()
+        if not line:
+            raise SystemExit(f"bench: {' '.join(self.command)} failed")
         self.process.send_signal(signal.SIGSTOP)
+        return line
+
+    def ask(self, line):
+        self.process.send_signal(signal.SIGCONT)
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return self.answer()
 
     def turn(self, seconds, variant=""):
-        self.process.send_signal(signal.SIGCONT)
-        self.process.stdin.write(f"{seconds} {variant}\n")
-        self.process.stdin.flush()
-        times = [float(x) for x in self.process.stdout.readline().split()]
-        self.stop()
+        times = [float(x) for x in self.ask(f"{seconds} {variant}").split()]
         self.samples.setdefault(variant, []).extend(times)
         self.turns.setdefault(variant, []).append(statistics.median(times))
 
-    def best(self):
-        return min(self.samples, key=lambda v: statistics.median(self.samples[v]))
+    def median(self, variant):
+        return statistics.median(self.samples[variant])
 
     def close(self):
         self.process.kill()
         self.process.wait()
+
+
+class Tare(Side):
+    def __init__(self, a, name, threads):
+        super().__init__([a.program, name], {"OMP_NUM_THREADS": str(threads)})
+        self.answer()
+
+
+class Torch(Side):
+    """One process for a family of workloads, since it starts slowly."""
+
+    def __init__(self, a):
+        script = os.path.join(HERE, "torch_workloads.py")
+        super().__init__([a.python, script, "serve", str(a.threads)] + ["--compile"] * a.compile,
+                         {**TORCH_ENV, "OMP_NUM_THREADS": str(a.threads)})
+
+    def load(self, name):
+        self.samples, self.turns = {}, {}
+        self.variants = self.ask("load " + name).split(",")
+
+    def promising(self):
+        if not self.samples:
+            return self.variants
+        least = min(self.median(v) for v in self.samples)
+        return [v for v in self.samples if self.median(v) <= CLOSE * least]
+
+    def best(self):
+        return min(self.samples, key=self.median)
 
 
 def percentile(values, p):
@@ -132,54 +170,59 @@ def same_bits(program, name):
     return len(set(losses.values())) == 1
 
 
-def torch_command(a, name):
-    return [a.python, os.path.join(HERE, "torch_workloads.py"), name, str(a.threads)] + ["--compile"] * a.compile
-
-
 def take_turns(a, sides, theirs):
     """The loads during the turns."""
-    loads = []
+    loads, everyone = [], sides + ([theirs] if theirs else [])
     for turn in range(a.turns):
-        wait_for_quiet(a.wait if turn == 0 else 1)
-        load = Load([s.process.pid for s in sides + ([theirs] if theirs else [])])
-        for s in sides:
-            s.turn(a.seconds)
-        if theirs:
-            variants = theirs.ready.split(",")
-            if turn > 0:
-                medians = {v: statistics.median(theirs.samples[v]) for v in variants if v in theirs.samples}
-                variants = [v for v in medians if medians[v] <= CLOSE * min(medians.values())]
-            for v in variants:
-                theirs.turn(a.seconds, v)
+        a.patience.wait()
+        load = Load([s.process.pid for s in everyone])
+        for n, s in enumerate(sides):
+            if n == 0 or turn < 3:
+                s.turn(a.seconds)
+        for v in theirs.promising() if theirs else []:
+            theirs.turn(a.seconds, v)
         loads.append(load.share())
     return loads
 
 
-def compare(a, name, machine, sides, theirs):
-    ours, one = sides
+def starts(a, name, theirs):
+    """The first step, memory, and whether bits depend on threads: what a training step has and a pass has not."""
+    first, own = first_step([a.program, name, "--first"], {"OMP_NUM_THREADS": str(a.threads)}, 2)
+    result = {"step_bytes": own["step_bytes"], "state_bytes": own["state_bytes"], "process_bytes": own["process_bytes"],
+              "first": first, "same_bits": same_bits(a.program, name), "gflop": own["flops"] / 1e9}
+    if theirs:
+        first, other = first_step([a.python, os.path.join(HERE, "torch_workloads.py"), name, str(a.threads)],
+                                  {"OMP_NUM_THREADS": str(a.threads)}, 1)
+        result.update(torch_first=first, torch_process_bytes=other["process_bytes"], torch_tensor_bytes=other["tensor_bytes"])
+    return result
+
+
+def compare(a, name, sides, theirs):
+    ours = sides[0]
     loads = take_turns(a, sides, theirs)
-    start, own = first_step([a.program, name, "--first"], {"OMP_NUM_THREADS": str(a.threads)}, 3)
-    result = {"date": datetime.date.today().isoformat(), "machine": machine, "threads": a.threads,
-              "tare": figures(ours.samples[""]), "tare_1": figures(one.samples[""]), "gflop": own["flops"] / 1e9,
-              "step_bytes": own["step_bytes"], "state_bytes": own["state_bytes"], "process_bytes": own["process_bytes"],
-              "first": start, "same_bits": same_bits(a.program, name), "others": round(statistics.median(loads), 3)}
+    result = {"date": datetime.date.today().isoformat(), "machine": a.machine, "threads": a.threads,
+              "tare": figures(ours.samples[""]), "others": round(statistics.median(loads), 3)}
+    if len(sides) > 1:
+        result["tare_1"] = figures(sides[1].samples[""])
     if theirs:
         best = theirs.best()
         result["torch"] = {**figures(theirs.samples[best]), "variant": best, "compile": a.compile}
         result["least"] = round(min(t / o for t, o in zip(theirs.turns[best], ours.turns[""])), 2)
-        start, other = first_step(torch_command(a, name) + ["--first"], {"OMP_NUM_THREADS": str(a.threads)}, 1)
-        result.update(torch_first=start, torch_process_bytes=other["process_bytes"], torch_tensor_bytes=other["tensor_bytes"])
+    if report.is_pass(name):
+        result["gflop"] = first_step([a.program, name, "--first"], {"OMP_NUM_THREADS": str(a.threads)}, 1)[1]["flops"] / 1e9
+    else:
+        result.update(starts(a, name, theirs))
     return result
 
 
-def measure(a, name, machine):
+def measure(a, name, theirs):
     sides = []
     try:
-        for threads in (a.threads, 1):
-            sides.append(Side([a.program, name], {"OMP_NUM_THREADS": str(threads)}))
-        if a.python:
-            sides.append(Side(torch_command(a, name), {**TORCH_ENV, "OMP_NUM_THREADS": str(a.threads)}))
-        return compare(a, name, machine, sides[:2], sides[2] if a.python else None)
+        for threads in [a.threads] if report.is_pass(name) else [a.threads, 1]:
+            sides.append(Tare(a, name, threads))
+        if theirs:
+            theirs.load(name)
+        return compare(a, name, sides, theirs)
     finally:
         for s in sides:
             s.close()
@@ -205,30 +248,51 @@ def versions(a):
     return out
 
 
+def measure_families(a, names, results):
+    """Row by row into the JSON file, so that a run that is cut short has not been for nothing."""
+    theirs = None
+    for n, name in enumerate(names):
+        if a.python and (n == 0 or report.family(name) != report.family(names[n - 1])):
+            if theirs:
+                theirs.close()
+            theirs = Torch(a)
+        try:
+            results.setdefault("workloads", {})[name] = measure(a, name, theirs)
+        except BaseException:
+            if theirs:
+                theirs.close()
+            raise
+        print(report.line(name, results["workloads"][name]), flush=True)
+        with open(a.out + ".new", "w") as f:
+            json.dump(results, f, indent=1)
+        os.replace(a.out + ".new", a.out)
+    if theirs:
+        theirs.close()
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("program", help="build/bin/bench_steps")
-    ap.add_argument("names", nargs="*")
+    ap.add_argument("names", nargs="*", metavar="NAME")
     ap.add_argument("--python", default="", help="a Python that has torch; none: Tare alone")
     ap.add_argument("--compile", action="store_true", help="torch.compile takes part too: minutes a workload, the first time")
     ap.add_argument("--threads", type=int, default=2)
     ap.add_argument("--turns", type=int, default=5)
-    ap.add_argument("--seconds", type=float, default=0.4, help="that a turn takes")
-    ap.add_argument("--wait", type=float, default=30, help="seconds to wait for a quiet machine, at most")
+    ap.add_argument("--seconds", type=float, default=0.2, help="that a turn takes")
+    ap.add_argument("--wait", type=float, default=60, help="seconds to wait for a quiet machine, in all")
     ap.add_argument("--out", default="docs/benchmarks.json")
-    a = ap.parse_args()
+    a = ap.parse_intermixed_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that stopped processes go too
+    start = time.monotonic()
+    names = names_wanted(a)
     results = json.load(open(a.out)) if os.path.exists(a.out) else {}
-    machine = {**json.loads(subprocess.run([a.program, "--machine"], text=True, capture_output=True, check=True,
-                                           env={**os.environ, "OMP_NUM_THREADS": str(a.threads)}).stdout), **versions(a)}
-    print(report.HEAD)
-    for name in names_wanted(a):
-        results.setdefault("workloads", {})[name] = measure(a, name, machine)
-        print(report.row(name, results["workloads"][name]), flush=True)
-        with open(a.out + ".new", "w") as f:
-            json.dump(results, f, indent=1)
-        os.replace(a.out + ".new", a.out)
+    a.patience = Patience(a.wait)
+    a.machine = {**json.loads(subprocess.run([a.program, "--machine"], text=True, capture_output=True, check=True,
+                                             env={**os.environ, "OMP_NUM_THREADS": str(a.threads)}).stdout), **versions(a)}
+    measure_families(a, names, results)
     report.write(results, os.path.splitext(a.out)[0])
+    seconds = round(time.monotonic() - start)
+    print(f"{len(names)} workloads in {seconds // 60} min {seconds % 60} s; {os.path.splitext(a.out)[0]}.md has the tables")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """The workloads of bench/workloads in PyTorch, each in several variants (memory format, torch.compile); bench/run.py times them.
 
-  torch_workloads.py NAME THREADS [--compile]  print the variants, then for each line "SECONDS VARIANT" on standard input so many
-                                           seconds' worth of times of a step in microseconds
-  torch_workloads.py NAME THREADS --first  the clock after the first step, memory of process and tensors, as JSON"""
+  torch_workloads.py serve THREADS [--compile]  for each line "load NAME" on standard input warm up and print the variants, then for
+                                            each "SECONDS VARIANT" so many seconds' worth of times of a step in microseconds
+  torch_workloads.py NAME THREADS           the clock after the first step, memory of process and tensors, as JSON"""
+import gc
 import json
 import sys
 import time
@@ -213,6 +214,62 @@ def sgd(net):
     return torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4, fused=True)
 
 
+# ---- passes through a layer --------------------------------------------------------------------------------------------
+
+
+class OverChannels(nn.LayerNorm):
+    """LayerNorm over C of [N,C,H,W], as ConvNeXt writes it."""
+
+    def forward(self, x):
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class Copy(nn.Module):
+    def forward(self, x):
+        if not hasattr(self, "y"):
+            self.y = torch.empty_like(x)
+        return self.y.copy_(x)
+
+
+LAYERS = {"bn": lambda s: nn.BatchNorm2d(s[1]), "gn8": lambda s: nn.GroupNorm(8, s[1]), "copy": lambda s: Copy(),
+          "in": lambda s: nn.InstanceNorm2d(s[1], affine=True), "lnchw": lambda s: nn.LayerNorm(s[1:]),
+          "lnc": lambda s: OverChannels(s[1]), "ln": lambda s: nn.LayerNorm(s[1]), "rms": lambda s: nn.RMSNorm(s[1], 1e-5),
+          "conv": lambda s: nn.Conv2d(s[1], 2 * s[1], 3, padding=1, bias=False)}
+
+
+def layer_pass(name):
+    *_, kind, sizes, direction = name.split("-")
+    shape, backward = tuple(map(int, sizes.split("x"))), direction == "fwdbwd"
+
+    def make(variant):
+        layer, (x,) = formatted(LAYERS[kind](shape), [torch.randn(shape)], variant)
+        run = compiled(layer, variant)
+        x.requires_grad_(backward)
+        with torch.no_grad():
+            dy = torch.randn_like(layer(x))
+
+        def forward():
+            with torch.no_grad():
+                run(x)
+
+        def both():
+            x.grad = None
+            for p in layer.parameters():
+                p.grad = None
+            run(x).backward(dy)
+
+        return both if backward else forward
+
+    variants = ["contiguous", "channels_last"] if len(shape) == 4 and kind != "copy" else ["contiguous"]
+    return make, variants + ["compile " + v for v in variants] * (kind == "conv")
+
+
+NORM_PASSES = {"64x32x28x28": ["bn", "gn8", "in", "lnchw"], "64x128x14x14": ["bn", "gn8", "in", "lnchw", "lnc"],
+               "8x64x56x56": ["bn", "gn8", "in", "lnchw"], "768x128": ["ln", "rms"], "2048x384": ["ln", "rms"]}
+PASSES = [f"norms-{kind}-{shape}-{d}" for shape, kinds in NORM_PASSES.items() for kind in kinds for d in ("fwd", "fwdbwd")]
+PASSES += [f"norms-copy-{shape}-fwd" for shape in ("64x32x28x28", "768x128", "2048x384")]
+PASSES += [f"conv-{shape}-{d}" for shape in ("64x32x28x28", "64x64x14x14") for d in ("fwd", "fwdbwd")]
+
 WORKLOADS = {
     "W1-b32": images(mlp, adam, (32, 784)),
     "W1-b128": images(mlp, adam, (128, 784)),
@@ -226,6 +283,7 @@ WORKLOADS = {
     "W6-in": gan("in"),
     "W6-bn": gan("bn"),
     "W7": text(LSTM, lambda net: adam(net, 2e-3), (64, 32)),
+    **{name: layer_pass(name) for name in PASSES},
 }
 
 
@@ -270,10 +328,8 @@ def process_bytes():
 def first(step):
     step()
     clock = time.monotonic()
-    end = clock + 1
-    for i in range(19):
-        if i < 3 or time.monotonic() < end:
-            step()
+    for _ in range(2):
+        step()
     process = process_bytes()
     mode = TensorPeak()
     with mode:
@@ -288,26 +344,42 @@ def first(step):
 
 def warm_up(make, variant):
     step = make(variant)
-    end = time.perf_counter() + 0.2
+    end = time.perf_counter() + 0.1
     n = 0
-    while n < 5 or (time.perf_counter() < end and n < 200):
+    while n < 4 or (time.perf_counter() < end and n < 200):
         step()
         n += 1
     return step
 
 
-def serve(make, variants):
+def load(name, compile_too):
+    """The steps of a workload's variants; what was there before is gone by then."""
+    gc.collect()
+    if compile_too:
+        torch._dynamo.reset()  # which else gives up compiling nets that it thinks are one
+    make, variants = WORKLOADS[name]
     steps = {}
     for variant in variants:
+        if "compile" in variant and not compile_too:
+            continue
         try:
             torch.manual_seed(1)
             steps[variant] = warm_up(make, variant)
         except Exception as error:  # torch.compile does not know everything
-            print(f"{variant}: {str(error).splitlines()[0]}", file=sys.stderr)
-    print(",".join(steps), flush=True)
+            print(f"{name}, {variant}: {str(error).splitlines()[0]}", file=sys.stderr)
+    return steps
+
+
+def serve(compile_too):
+    steps = {}
     for line in sys.stdin:
-        seconds, variant = line.rstrip("\n").split(" ", 1)
-        step, times, end = steps[variant], [], time.perf_counter() + float(seconds)
+        what, which = line.rstrip("\n").split(" ", 1)
+        if what == "load":
+            steps = {}
+            steps = load(which, compile_too)
+            print(",".join(steps), flush=True)
+            continue
+        step, times, end = steps[which], [], time.perf_counter() + float(what)
         while len(times) < 3 or (time.perf_counter() < end and len(times) < 20000):
             start = time.perf_counter()
             step()
@@ -317,11 +389,10 @@ def serve(make, variants):
 
 def main():
     torch.set_num_threads(int(sys.argv[2]))
-    make, variants = WORKLOADS[sys.argv[1]]
-    if "--first" in sys.argv:
-        first(make("contiguous"))
+    if sys.argv[1] == "serve":
+        serve("--compile" in sys.argv)
     else:
-        serve(make, [v for v in variants if "--compile" in sys.argv or "compile" not in v])
+        first(WORKLOADS[sys.argv[1]][0]("contiguous"))
 
 
 if __name__ == "__main__":

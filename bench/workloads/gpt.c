@@ -16,7 +16,7 @@ static sizes sizes_of(const bench *b) {
     return (sizes){ 4, 128, 4, 64, b->workload->variant };
 }
 
-static void make(bench *b) {
+static tare_status make(bench *b) {
     static const char *const names[] = { "blocks.0", "blocks.1", "blocks.2", "blocks.3", "blocks.4", "blocks.5" };
     tare_params *ps = b->params[0];
     sizes s = sizes_of(b);
@@ -35,7 +35,7 @@ static void make(bench *b) {
     tare_layer *both[] = { embedding, tare_layer_sequential(ps, "body", layers, n) };
     b->net[0] = tare_layer_sequential(ps, "gpt", both, 2);
     b->optim[0] = tare_adamw_new(ps, (tare_adam_opt){ .lr = 1e-3, .beta2 = 0.99, .weight_decay = 0.1 });
-    bench_text(b, b->workload->batch, s.context, SYMBOLS, false);
+    return bench_text(b, b->workload->batch, s.context, SYMBOLS, false);
 }
 
 static tare_status step(bench *b, int64_t i) {

@@ -3,7 +3,7 @@
 
 enum { SYMBOLS = 65, HIDDEN = 256, LENGTH = 64 };
 
-static void make(bench *b) {
+static tare_status make(bench *b) {
     tare_params *ps = b->params[0];
     tare_layer *layers[] = {
         tare_layer_embedding(ps, "embedding", SYMBOLS, SYMBOLS),
@@ -12,7 +12,7 @@ static void make(bench *b) {
     };
     b->net[0] = tare_layer_sequential(ps, "lstm", layers, 3);
     b->optim[0] = tare_adam_new(ps, (tare_adam_opt){ .lr = 2e-3 });
-    bench_text(b, b->workload->batch, LENGTH, SYMBOLS, true);
+    return bench_text(b, b->workload->batch, LENGTH, SYMBOLS, true);
 }
 
 static tare_status step(bench *b, int64_t i) {

@@ -1,7 +1,7 @@
 /* mlp.c - W1: 784-256-128-10 with ReLU, Adam. */
 #include "../bench.h"
 
-static void make(bench *b) {
+static tare_status make(bench *b) {
     tare_params *ps = b->params[0];
     tare_layer *layers[] = {
         tare_layer_linear(ps, "fc1", 784, 256, (tare_layer_linear_opt){ 0 }), tare_layer_relu(ps, NULL),
@@ -10,7 +10,7 @@ static void make(bench *b) {
     };
     b->net[0] = tare_layer_sequential(ps, "mlp", layers, 5);
     b->optim[0] = tare_adam_new(ps, (tare_adam_opt){ .lr = 1e-3 });
-    bench_images(b, TARE_SHAPE(b->workload->batch, 784), b->workload->batch, 10);
+    return bench_images(b, TARE_SHAPE(b->workload->batch, 784), b->workload->batch, 10);
 }
 
 const bench_workload bench_mlp[] = {

@@ -1,7 +1,7 @@
 /* mnist_cnn.c - W2: the net of PyTorch's MNIST example (github.com/pytorch/examples), with a norm behind each convolution; Adam. */
 #include "../bench.h"
 
-static void make(bench *b) {
+static tare_status make(bench *b) {
     tare_params *ps = b->params[0];
     const char *norm = b->workload->variant;
     tare_layer *layers[] = {
@@ -21,7 +21,7 @@ static void make(bench *b) {
     };
     b->net[0] = tare_layer_sequential(ps, "net", layers, sizeof layers / sizeof layers[0]);
     b->optim[0] = tare_adam_new(ps, (tare_adam_opt){ .lr = 1e-3 });
-    bench_images(b, TARE_SHAPE(b->workload->batch, 1, 28, 28), b->workload->batch, 10);
+    return bench_images(b, TARE_SHAPE(b->workload->batch, 1, 28, 28), b->workload->batch, 10);
 }
 
 const bench_workload bench_mnist_cnn[] = {

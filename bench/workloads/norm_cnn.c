@@ -1,7 +1,7 @@
 /* norm_cnn.c - W3: three blocks of convolution, norm, ReLU and pooling, 32-64-128 channels, as `tare mnist` has them; Adam. */
 #include "../bench.h"
 
-static void make(bench *b) {
+static tare_status make(bench *b) {
     static const int64_t channels[] = { 1, 32, 64, 128 };
     static const char *const scope[] = { "block1", "block2", "block3" };
     tare_params *ps = b->params[0];
@@ -20,7 +20,7 @@ static void make(bench *b) {
     layers[n++] = tare_layer_linear(ps, "fc", 1152, 10, (tare_layer_linear_opt){ 0 });
     b->net[0] = tare_layer_sequential(ps, "cnn", layers, n);
     b->optim[0] = tare_adam_new(ps, (tare_adam_opt){ .lr = 1e-3 });
-    bench_images(b, TARE_SHAPE(b->workload->batch, 1, 28, 28), b->workload->batch, 10);
+    return bench_images(b, TARE_SHAPE(b->workload->batch, 1, 28, 28), b->workload->batch, 10);
 }
 
 #define EACH_BATCH(name, spec)                                                                                         \

@@ -23,7 +23,7 @@ static tare_layer *block(tare_params *ps, const char *name, int64_t in, int64_t 
     return made;
 }
 
-static void make(bench *b) {
+static tare_status make(bench *b) {
     static const char *const names[] = { "stage1.0", "stage1.1", "stage1.2", "stage2.0", "stage2.1",
                                          "stage2.2", "stage3.0", "stage3.1", "stage3.2" };
     tare_params *ps = b->params[0];
@@ -43,7 +43,7 @@ static void make(bench *b) {
     layers[n++] = tare_layer_linear(ps, "fc", 64, 10, (tare_layer_linear_opt){ 0 });
     b->net[0] = tare_layer_sequential(ps, "resnet20", layers, n);
     b->optim[0] = tare_sgd_new(ps, (tare_sgd_opt){ .lr = 0.1, .momentum = 0.9, .weight_decay = 1e-4 });
-    bench_images(b, TARE_SHAPE(b->workload->batch, 3, 32, 32), b->workload->batch, 10);
+    return bench_images(b, TARE_SHAPE(b->workload->batch, 3, 32, 32), b->workload->batch, 10);
 }
 
 const bench_workload bench_resnet20[] = { { "W4", "", 128, make, bench_classify }, { 0 } };

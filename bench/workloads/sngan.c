@@ -43,12 +43,12 @@ static tare_layer *discriminator(tare_params *ps) {
     return tare_layer_sequential(ps, "discriminator", layers, sizeof layers / sizeof layers[0]);
 }
 
-static void make(bench *b) {
+static tare_status make(bench *b) {
     const tare_adam_opt opt = { .lr = 2e-4, .beta1 = TARE_ZERO, .beta2 = 0.9 };
     b->net[0] = generator(b->params[0], b->workload->variant);
     b->net[1] = discriminator(b->params[1]);
     for (int n = 0; n < 2; n++) { b->optim[n] = tare_adam_new(b->params[n], opt); }
-    bench_images(b, TARE_SHAPE(b->workload->batch, 1, 32, 32), 0, 0);
+    return bench_images(b, TARE_SHAPE(b->workload->batch, 1, 32, 32), 0, 0);
 }
 
 static tare_tensor *fake_images(bench *b, int64_t i) {
