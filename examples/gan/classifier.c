@@ -160,9 +160,19 @@ static bool cache_path(const judge *j, char *path, size_t size) {
     return true;
 }
 
-static tare_checkpoint *contents(judge *j, tare_real *moments) {
+/* Of everything in the file: a bit that has turned would change every measurement, and nobody would know. */
+static uint64_t sum_of(const judge *j, const tare_real *moments) {
+    const tare_params *ps = j->ps;
+    uint64_t hash = fnv(14695981039346656037u, moments, (FEATURES + FEATURES * FEATURES) * sizeof *moments);
+    hash = fnv(hash, tare_params_flat(ps), (size_t)tare_params_flat_size(ps) * sizeof *moments);
+    hash = fnv(hash, tare_params_buffer_flat(ps), (size_t)tare_params_buffer_flat_size(ps) * sizeof *moments);
+    return fnv(hash, &j->accuracy, sizeof j->accuracy);
+}
+
+static tare_checkpoint *contents(judge *j, tare_real *moments, uint64_t *sum) {
     tare_checkpoint *c = tare_checkpoint_new();
     if (!c) { return NULL; }
+    tare_checkpoint_uint(c, "sum", sum);
     tare_checkpoint_params(c, "", j->ps);
     tare_checkpoint_tensor(c, "mean", TARE_SHAPE(FEATURES), moments);
     tare_checkpoint_tensor(c, "cov", TARE_SHAPE(FEATURES, FEATURES), moments + FEATURES);
@@ -170,14 +180,40 @@ static tare_checkpoint *contents(judge *j, tare_real *moments) {
     return c;
 }
 
-static tare_status train_and_keep(judge *j, const tare_checkpoint *c, tare_real *moments, const char *path,
-                                  tare_progress *progress) {
+static void free_net(judge *j) {
+    tare_tape_free(j->tape);
+    tare_params_free(j->ps);
+    tare_free(j->mean);
+    j->tape = NULL;
+    j->ps = NULL;
+    j->mean = NULL;
+}
+
+static bool load(judge *j, tare_real *moments, const char *path) {
+    uint64_t sum = 0;
+    tare_checkpoint *c = contents(j, moments, &sum);
+    bool loaded = c && tare_checkpoint_load(c, path) == TARE_OK && sum == sum_of(j, moments);
+    tare_checkpoint_free(c);
+    return loaded;
+}
+
+static bool keep(judge *j, tare_real *moments, const char *path) {
+    uint64_t sum = sum_of(j, moments);
+    tare_checkpoint *c = contents(j, moments, &sum);
+    bool kept = c && tare_checkpoint_save(c, path) == TARE_OK;
+    tare_checkpoint_free(c);
+    return kept;
+}
+
+static tare_status train_and_keep(judge *j, tare_real *moments, const char *path, tare_progress *progress) {
     tare_progress_print(progress, "training a small classifier to judge samples by, once for this data");
     double start = tare_clock();
-    tare_status s = learn(j);
+    free_net(j); /* a damaged file may have been read into it */
+    tare_status s = make_net(j);
+    if (s == TARE_OK) { s = learn(j); }
     if (s == TARE_OK) { s = settle(j, moments); }
     if (s != TARE_OK) { return s; }
-    bool kept = path && tare_checkpoint_save(c, path) == TARE_OK;
+    bool kept = path && keep(j, moments, path);
     tare_progress_print(progress, "  %.1f s; %s%s", tare_clock() - start, kept ? "kept in " : "not kept: ",
                         kept   ? path
                         : path ? tare_error()
@@ -190,15 +226,10 @@ tare_status classifier_open(judge *j, tare_progress *progress) {
     tare_status s = make_net(j);
     if (s != TARE_OK) { return s; }
     tare_real *moments = tare_malloc((FEATURES + FEATURES * FEATURES) * sizeof *moments);
-    tare_checkpoint *c = moments ? contents(j, moments) : NULL;
-    bool place = c && cache_path(j, path, sizeof path);
-    if (!c) {
-        s = TARE_ENOMEM;
-    } else if (!place || tare_checkpoint_load(c, path) != TARE_OK) { /* not there, or damaged */
-        s = train_and_keep(j, c, moments, place ? path : NULL, progress);
-    }
+    if (!moments) { return TARE_ENOMEM; }
+    bool place = cache_path(j, path, sizeof path);
+    if (!place || !load(j, moments, path)) { s = train_and_keep(j, moments, place ? path : NULL, progress); }
     for (int i = 0; s == TARE_OK && i < FEATURES + FEATURES * FEATURES; i++) { j->mean[i] = (double)moments[i]; }
-    tare_checkpoint_free(c);
     tare_free(moments);
     tare_tape_free(j->tape);
     j->tape = tare_tape_new((tare_tape_opt){ .no_grad = true });

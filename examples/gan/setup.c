@@ -253,6 +253,7 @@ int trainer_begin(trainer *t, const tare_options *args) {
     if (s == TARE_EINTR) {
         return t->step < o->steps ? -1 : 128 + tare_stop();
     } /* train saves, and says how to go on */
+    if (s == TARE_EINTR) { return fail(128 + tare_stop()); }
     return s == TARE_OK ? -1 : fail(s == TARE_EEXIST || s == TARE_EINVAL ? EXIT_USAGE : 1);
 }
 
