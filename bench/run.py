@@ -289,8 +289,11 @@ def main():
     a.patience = Patience(a.wait)
     a.machine = {**json.loads(subprocess.run([a.program, "--machine"], text=True, capture_output=True, check=True,
                                              env={**os.environ, "OMP_NUM_THREADS": str(a.threads)}).stdout), **versions(a)}
-    measure_families(a, names, results)
-    report.write(results, os.path.splitext(a.out)[0])
+    try:
+        measure_families(a, names, results)
+    finally:
+        if results.get("workloads"):
+            report.write(results, os.path.splitext(a.out)[0])
     seconds = round(time.monotonic() - start)
     print(f"{len(names)} workloads in {seconds // 60} min {seconds % 60} s; {os.path.splitext(a.out)[0]}.md has the tables")
 
