@@ -275,6 +275,9 @@ static void test_profile(void **state) {
     assert_contains(o->out, "memory of a step, in MiB");
     assert_contains(o->out, "(3 steps on 1 threads)");
     assert_contains(o->out, "\n(data) ");
+    o = run("tare-mnist --eval %s/profile --profile 3", work);
+    assert_code(2, o);
+    assert_contains(o->err, "--eval makes none");
     o = run("tare-mnist " SMALL "--arch mlp --recompute --dry-run", work);
     assert_code(2, o);
     assert_contains(o->err, "mlp has no blocks");

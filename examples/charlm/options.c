@@ -155,9 +155,6 @@ static tare_status check_writing(const tare_options *args, options *o) {
     o->write = tare_options_given(args, "sample") || tare_options_given(args, "prompt");
     o->other_text = tare_options_given(args, "text");
     if (!o->eval) { return TARE_OK; }
-    if (o->look.profile > 0 || o->look.memory) {
-        return tare_fail(TARE_EINVAL, "--profile and --memory look at steps of training: --eval makes none");
-    }
     for (size_t i = 0; !o->write && i < sizeof writes / sizeof *writes; i++) {
         if (tare_options_given(args, writes[i])) {
             return tare_fail(TARE_EINVAL, "--%s is for writing: add --sample N or --prompt TEXT", writes[i]);

@@ -37,6 +37,9 @@ tare_status tare_run_adopt(tare_options *o, const tare_run_opt *opt, const char 
     if (eval && (opt->out || opt->force || opt->dry_run)) {
         return tare_fail(TARE_EINVAL, "--eval writes nothing: --out, --force, --dry-run do not go with it");
     }
+    if (eval && (tare_options_given(o, "profile") || tare_options_given(o, "memory"))) {
+        return tare_fail(TARE_EINVAL, "--profile and --memory look at steps of training: --eval makes none");
+    }
     if (opt->resume && (opt->out || opt->force)) {
         return tare_fail(TARE_EINVAL, "--resume goes on in the run's own folder: --out and --force do not go with it");
     }
