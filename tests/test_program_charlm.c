@@ -127,6 +127,24 @@ static void test_files(void **state) {
     assert_int_equal(metric(place("asbytes"), "start", "vocabulary"), 256);
 }
 
+/* --seconds ends between two tests, tests then, and goes on when there is more time. */
+static void test_seconds(void **state) {
+    (void)state;
+    const char *folder = place("seconds");
+    assert_code(0, run("tare-charlm " TEXT "--context 16 --batch 8 --steps 1000000 --eval-every 1000000 --seconds 0.2 "
+                       "--out %s",
+                       work, folder));
+    double step = metric(folder, "end", "step"), loss = metric(folder, "end", "val_loss");
+    assert_true(metric(folder, "end", "seconds") >= 0.2 && step > 0 && step < 1e6);
+    assert_true(loss > 0 && metric(folder, "eval", "step") == step);
+    const outcome *o = run("tare-charlm --resume %s", folder);
+    assert_code(0, o);
+    assert_contains(o->out, "--seconds S adds more");
+    assert_true(metric(folder, "end", "step") == step && metric(folder, "end", "val_loss") == loss);
+    assert_code(0, run("tare-charlm --resume %s --seconds 0.3", folder));
+    assert_true(metric(folder, "end", "step") > step && metric(folder, "end", "seconds") >= 0.3);
+}
+
 /* ---- resuming ------------------------------------------------------------------------------------------------------ */
 
 static void resumes(const char *name, const char *args) {
@@ -594,6 +612,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_learns),
         cmocka_unit_test(test_files),
+        cmocka_unit_test(test_seconds),
         cmocka_unit_test(test_resume),
         cmocka_unit_test(test_interrupt),
         cmocka_unit_test(test_writes_as_recomputed),

@@ -117,6 +117,24 @@ static void turn_a_bit(const char *folder) {
     closedir(stream);
 }
 
+/* --seconds ends between two looks, looks then, and goes on when there is more time. */
+static void test_seconds(void **state) {
+    (void)state;
+    const char *folder = place("seconds");
+    assert_code(0, run("tare-gan --data ring8 --batch 32 --width 16 --steps 1000000 --sample-every 1000000 --seconds "
+                       "0.2 --out %s",
+                       folder));
+    double step = metric(folder, "end", "step");
+    assert_true(metric(folder, "end", "seconds") >= 0.2 && step > 0 && step < 1e6);
+    assert_true(metric(folder, "eval", "step") == step && isfinite(metric(folder, "end", "modes_hit")));
+    const outcome *o = run("tare-gan --resume %s", folder);
+    assert_code(0, o);
+    assert_contains(o->out, "--seconds S adds more");
+    assert_true(metric(folder, "end", "step") == step && isfinite(metric(folder, "end", "modes_hit")));
+    assert_code(0, run("tare-gan --resume %s --seconds 0.3", folder));
+    assert_true(metric(folder, "end", "step") > step && metric(folder, "end", "seconds") >= 0.3);
+}
+
 /* ---- pictures ------------------------------------------------------------------------------------------------------ */
 
 static void test_pictures(void **state) {
@@ -313,6 +331,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ring),
         cmocka_unit_test(test_grid_of_every_kind),
+        cmocka_unit_test(test_seconds),
         cmocka_unit_test(test_pictures),
         cmocka_unit_test(test_folder_of_colours),
         cmocka_unit_test(test_resume),

@@ -86,11 +86,16 @@ static void test_refused(void **state) {
     values v;
     tare_options *o = parser(&v);
     tare_run *run;
-    v.run.out = test_path(dir, "run");
+    char out[4096];
+    snprintf(out, sizeof out, "%s/run", dir);
+    v.run.out = out;
     assert_ok(tare_run_open(&run, o, &v.run, NULL));
     assert_ok(tare_run_log(run, "start", TARE_FIELDS(TARE_NUMBER("x", 1))));
     tare_run_close(run);
     write_all(test_path(v.run.out, "notes.txt"), "mine");
+    assert_int_equal(mkdir(test_path(v.run.out, "samples"), 0777), 0);
+    write_all(test_path(v.run.out, "samples/step-9.png"), "old");
+    write_all(test_path(v.run.out, "samples/mine.txt"), "mine");
     assert_status(TARE_EEXIST, tare_run_open(&run, o, &v.run, NULL));
     assert_null(run);
     assert_contains(tare_error(), "--resume");
@@ -102,6 +107,8 @@ static void test_refused(void **state) {
     tare_run_close(run);
     assert_string_equal(read_all(test_path(v.run.out, "metrics.jsonl")), "");
     assert_string_equal(read_all(test_path(v.run.out, "notes.txt")), "mine");
+    assert_int_equal(access(test_path(v.run.out, "samples/step-9.png"), F_OK), -1);
+    assert_string_equal(read_all(test_path(v.run.out, "samples/mine.txt")), "mine");
 
     v.run = (tare_run_opt){ .out = test_path(dir, "run/notes.txt/x") };
     assert_status(TARE_EIO, tare_run_open(&run, o, &v.run, NULL));

@@ -14,7 +14,7 @@ typedef struct options {
     /* model */
     const char *arch, *norm, *norm_place, *ffn, *positions, *tied, *nonlinearity;
     int64_t layers, heads, width, hidden, embedding, context;
-    double dropout;
+    double dropout, seconds;
     bool bias, recompute;
     /* learning */
     tare_learn_opt learn;

@@ -77,14 +77,18 @@ static tare_status log_training(trainer *t) {
                                     TARE_NUMBER("seconds", t->seconds)));
 }
 
-/* Until step `end`, or until somebody asks to stop. */
+static bool all_made(const trainer *t) {
+    return t->step >= t->o->steps || (t->o->seconds > 0 && t->seconds >= t->o->seconds);
+}
+
+/* Until step `end`, until the time is up, or until somebody asks to stop. */
 static tare_status train_until(trainer *t, int64_t end) {
     char title[48];
     int64_t size = tare_shape_numel(t->feeder.shape), begin = end - 1 - (end - 1) % t->o->eval_every;
     double start = tare_clock(), before = t->seconds;
     snprintf(title, sizeof title, "to step %lld/%lld", (long long)end, (long long)t->o->steps);
     tare_progress_begin(t->progress, title, begin * size, (end - begin) * size, (t->step - begin) * size);
-    while (t->step < end && !tare_stop()) {
+    while (t->step < end && !all_made(t) && !tare_stop()) {
         tare_status s = step_forward(t);
         t->seconds = before + tare_clock() - start;
         if (s == TARE_OK) { s = log_training(t); }
@@ -218,8 +222,9 @@ static tare_status test(trainer *t) {
 
 static tare_status train_steps(trainer *t) {
     tare_status s = TARE_OK;
-    if (t->step >= t->o->steps) {
-        tare_progress_print(t->progress, "all %lld steps are done; --steps N adds more", (long long)t->step);
+    if (all_made(t) && t->loss_count == 0) {
+        const char *more = t->step >= t->o->steps ? "--steps N" : "--seconds S";
+        tare_progress_print(t->progress, "all %lld steps are done; %s adds more", (long long)t->step, more);
         return s;
     }
     tare_progress_heading(t->progress, "%15s %8s %11s %9s %10s %8s", "step", "loss", "val. loss",
@@ -227,13 +232,13 @@ static tare_status train_steps(trainer *t) {
                           : t->o->bytes ? "bits/byte"
                                         : "bits/char",
                           "tokens/s", "seconds");
-    while (s == TARE_OK && t->step < t->o->steps) {
+    do { /* also where the time is up but what was trained last is not tested */
         int64_t every = t->o->eval_every, end = (t->step / every + 1) * every;
         if (end > t->o->steps) { end = t->o->steps; }
         s = train_until(t, end);
-        if (s != TARE_OK || t->step < end) { break; } /* asked to stop */
+        if (s != TARE_OK || (t->step < end && !all_made(t))) { break; } /* asked to stop */
         s = test(t);
-    }
+    } while (s == TARE_OK && !all_made(t));
     return s;
 }
 
@@ -276,7 +281,7 @@ int train(const options *o, const tare_options *args) {
             tare_progress_clear(t.progress);
             fail(code);
         } else {
-            code = t.step < o->steps ? stop(&t) : finish(&t);
+            code = all_made(&t) ? finish(&t) : stop(&t);
         }
     }
     trainer_end(&t);

@@ -15,7 +15,7 @@ typedef struct options {
     bool classes, minibatch_stddev;
     /* learning */
     const char *loss;
-    double lr_g, lr_d, beta1, beta2, ema, clip_weights, gp, r1;
+    double lr_g, lr_d, beta1, beta2, ema, clip_weights, gp, r1, seconds;
     int64_t steps, batch, n_dis;
     /* looking */
     int64_t sample_every, eval_samples;

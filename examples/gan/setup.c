@@ -251,7 +251,7 @@ int trainer_begin(trainer *t, const tare_options *args) {
     if (s == TARE_OK) { s = open_run(t, args); }
     if (s == TARE_OK) { s = judge_open(&t->judge, &t->data, o, t->progress); }
     if (s == TARE_EINTR) {
-        return t->step < o->steps ? -1 : 128 + tare_stop();
+        return all_made(t) ? 128 + tare_stop() : -1;
     } /* train saves, and says how to go on */
     if (s == TARE_EINTR) { return fail(128 + tare_stop()); }
     return s == TARE_OK ? -1 : fail(s == TARE_EEXIST || s == TARE_EINVAL ? EXIT_USAGE : 1);

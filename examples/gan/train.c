@@ -18,6 +18,8 @@ static tare_status nonfinite(trainer *t, player *who) {
                                     tare_run_folder(t->run));
 }
 
+bool all_made(const trainer *t) { return t->step >= t->o->steps || (t->o->seconds > 0 && t->seconds >= t->o->seconds); }
+
 static tare_status one_step(trainer *t) {
     player *who = NULL;
     double start = tare_clock();
@@ -28,15 +30,16 @@ static tare_status one_step(trainer *t) {
     double d_n = (double)t->sums.d_n, g_n = (double)t->sums.g_n;
     tare_progress_step(t->progress, 1, "D %.3f  G %.3f  D(x) %.2f  D(G(z)) %.2f", t->sums.d_loss / d_n,
                        t->sums.g_loss / g_n, t->sums.d_real / d_n, t->sums.d_fake / d_n);
-    bool last = t->step == t->o->steps;
+    bool last = all_made(t);
     if (t->step % LOG_EVERY == 0 || last) { s = log_train(t); }
     if (s == TARE_OK && (t->step % t->o->sample_every == 0 || last)) { s = look(t); }
     return s;
 }
 
 static tare_status train_steps(trainer *t) {
-    if (t->step >= t->o->steps) {
-        tare_progress_print(t->progress, "all %lld steps are done; --steps N adds more", (long long)t->step);
+    if (all_made(t)) {
+        const char *more = t->step >= t->o->steps ? "--steps N" : "--seconds S";
+        tare_progress_print(t->progress, "all %lld steps are done; %s adds more", (long long)t->step, more);
         return TARE_OK;
     }
     const char *units = t->data.what.toy ? "modes" : "classes";
@@ -45,7 +48,7 @@ static tare_status train_steps(trainer *t) {
                           "seconds");
     tare_progress_begin(t->progress, "", 0, t->o->steps, t->step);
     tare_status s = TARE_OK;
-    while (s == TARE_OK && t->step < t->o->steps && !tare_stop()) { s = one_step(t); }
+    while (s == TARE_OK && !all_made(t) && !tare_stop()) { s = one_step(t); }
     return s;
 }
 
@@ -104,7 +107,7 @@ int train(const options *o, const tare_options *args) {
     tare_stop_catch();
     int code = trainer_begin(&t, args);
     if (code < 0) {
-        bool complete = t.step >= o->steps;
+        bool complete = all_made(&t);
         tare_status s = train_steps(&t);
         if (s == TARE_OK && complete) { s = measure_again(&t); }
         code = s == TARE_ENONFINITE ? EXIT_NONFINITE : s != TARE_OK ? 1 : 0;
@@ -112,7 +115,7 @@ int train(const options *o, const tare_options *args) {
             tare_progress_clear(t.progress);
             fail(code);
         } else {
-            code = t.step < o->steps ? stop(&t) : finish(&t);
+            code = all_made(&t) ? finish(&t) : stop(&t);
         }
     }
     trainer_end(&t);

@@ -64,6 +64,9 @@ tare_status train_step(trainer *t, player **who);
 /* The very half step that went wrong, once more, to learn why. */
 tare_status explain_nonfinite(trainer *t, player *who, char *why, size_t size);
 
+/* train.c: are there as many steps as wanted, or is the time up? */
+bool all_made(const trainer *t);
+
 /* look.c: samples drawn, measured, logged; collapse.c: is this still training? */
 tare_status look(trainer *t);
 tare_status log_train(trainer *t);

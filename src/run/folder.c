@@ -66,6 +66,25 @@ static int look_into(const char *folder) {
     return found;
 }
 
+/* The pictures of a run that is begun anew: fewer may follow. Other files, and the folder, are left. */
+static tare_status clear_samples(const char *folder) {
+    char *samples = join(folder, "samples");
+    DIR *dir = samples ? opendir(samples) : NULL;
+    tare_status s = samples ? TARE_OK : TARE_ENOMEM;
+    for (const struct dirent *entry; s == TARE_OK && dir && (entry = readdir(dir));) {
+        size_t n = strlen(entry->d_name);
+        if (n < 4 || strcmp(entry->d_name + n - 4, ".png") != 0) { continue; }
+        char *path = join(samples, entry->d_name);
+        if (!path || unlink(path) != 0) {
+            s = tare_fail(TARE_EIO, "%s/%s: cannot be removed: %s", samples, entry->d_name, strerror(errno));
+        }
+        tare_free(path);
+    }
+    if (dir) { closedir(dir); }
+    tare_free(samples);
+    return s;
+}
+
 /* Takes away what a run consists of, and nothing else. metrics.jsonl is emptied: it holds the lock. */
 static tare_status clear(const char *folder, int metrics) {
     static const char *const files[] = { "config.json", "last.safetensors", "best.safetensors",
@@ -77,6 +96,8 @@ static tare_status clear(const char *folder, int metrics) {
         tare_free(path);
         if (failed) { return tare_fail(TARE_EIO, "%s/%s: cannot be removed: %s", folder, files[i], strerror(failed)); }
     }
+    tare_status s = clear_samples(folder);
+    if (s != TARE_OK) { return s; }
     if (ftruncate(metrics, 0) == 0) { return TARE_OK; }
     return tare_fail(TARE_EIO, "%s/metrics.jsonl: cannot be emptied: %s", folder, strerror(errno));
 }
