@@ -88,6 +88,7 @@ static void test_metric(void **state) {
         assert_status(TARE_EINVAL, tare__metric_parse(&m, bad[i], 1));
     }
     assert_status(TARE_EINVAL, tare__metric_parse(&m, "wobble", 0));
+    assert_status(TARE_EINVAL, tare__metric_parse(&m, "best", 0)); /* of an accuracy, or of a loss? */
     assert_contains(tare_error(), "--up or --down");
 }
 
@@ -124,6 +125,10 @@ static void test_story(void **state) {
     assert_near(value_of(lines, "steps_to(acc>=0.9)"), -30, 0); /* never: the last step, marked */
     assert_true(isnan(value_of(lines, "nothing")));
     assert_true(isnan(value_of("{\"event\":\"end\",\"acc\":null}\n", "acc")));
+    const char *python = "{\"event\":\"eval\",\"step\":1,\"said\":\"NaN \\\" NaN\",\"grad\":-Infinity,\"acc\":0.5}\n"
+                         "{\"event\":\"end\",\"step\":2,\"loss\":NaN}\n";
+    assert_true(isnan(value_of(python, "loss")) && isnan(value_of(python, "grad")));
+    assert_near(value_of(python, "acc"), 0.5, 0);
 }
 
 /* ---- command lines ------------------------------------------------------------------------------------------------------- */

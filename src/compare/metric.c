@@ -15,7 +15,7 @@ static bool is_name(const char *text, size_t n) {
 
 /* 1 up, -1 down, 0 unknown. */
 static int known_direction(const char *name) {
-    static const char *const up[] = { "accuracy", "coverage", "images_per_second", "tokens_per_second", "best" },
+    static const char *const up[] = { "accuracy", "coverage", "images_per_second", "tokens_per_second" },
                              *const down[] = { "loss",    "error",   "perplexity", "bits",
                                                "frechet", "seconds", "bytes",      "grad" };
     for (size_t i = 0; i < sizeof up / sizeof *up; i++) {

@@ -9,6 +9,8 @@
 
 #include <cjson/cJSON.h>
 
+#include "../run/json.h"
+
 static double number(const cJSON *event, const char *name) {
     const cJSON *member = cJSON_GetObjectItemCaseSensitive(event, name);
     return cJSON_IsNumber(member) ? member->valuedouble : (double)NAN;
@@ -71,7 +73,7 @@ tare_status tare__story_read(tare__story *story, const char *folder, const tare_
     char *line = NULL;
     size_t room = 0;
     while (getline(&line, &room, file) > 0) {
-        cJSON *event = cJSON_Parse(line); /* NULL: a line cut short */
+        cJSON *event = tare__json_event(line); /* NULL: a line cut short */
         take_event(story, m, event);
         cJSON_Delete(event);
     }

@@ -136,7 +136,8 @@ tare_status tare__task_look(tare__task *task, const tare__metric *m, bool retry)
     noted note;
     tare_status s = read_note(task, &note);
     if (s != TARE_OK) { return s; }
-    bool free_log = lock_log(task, false);
+    /* Where the end was seen, what still holds the log is a process the run left behind, and nothing to wait for. */
+    bool free_log = note.fate != TARE__MISSING || lock_log(task, false);
     unlock_log(task);
     if (!free_log) {
         task->state = TARE__TASK_LEFT;

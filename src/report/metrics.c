@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../io/io.h"
+#include "../run/json.h"
 
 enum { MOST_NOTES = 200, MOST_LIST = 16, MOST_COLUMNS = 64, MOST_SERIES = 4096 };
 
@@ -183,7 +184,7 @@ tare_status tare__metrics_load(tare__metrics *m, const char *path) {
         size_t length = strcspn(line, "\n");
         bool more = line[length] == '\n';
         line[length] = '\0';
-        cJSON *event = cJSON_Parse(line);
+        cJSON *event = tare__json_event(line);
         if (cJSON_IsObject(event)) {
             s = add_event(m, event);
         } else {

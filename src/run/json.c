@@ -1,7 +1,10 @@
 /* json.c - JSON objects, member by member, into growing text. */
 #include "json.h"
 
+#include <cjson/cJSON.h>
+
 #include <inttypes.h>
+#include <string.h>
 
 static void begin(tare__text *t, const char *key) {
     char last = t->size > 0 ? t->data[t->size - 1] : '{';
@@ -70,4 +73,32 @@ char *tare__json_indented(const char *json) {
         if ((comma && lists > 0) || (!quoted && *s == ':')) { tare__text_add(&t, " "); }
     }
     return tare__text_take(&t);
+}
+
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
+
+/* How long a number is that JSON has not, but Python writes; 0: none begins here. */
+static size_t strange_number(const char *s) {
+    static const char *const words[] = { "NaN", "Infinity", "-Infinity" };
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (strncmp(s, words[i], strlen(words[i])) == 0) { return strlen(words[i]); }
+    }
+    return 0;
+}
+
+cJSON *tare__json_event(const char *line) {
+    cJSON *event = cJSON_Parse(line);
+    if (event || (!strstr(line, "NaN") && !strstr(line, "Infinity"))) { return event; }
+    tare__text t = { 0 };
+    bool quoted = false;
+    for (const char *s = line; *s;) {
+        size_t strange = quoted ? 0 : strange_number(s), n = strange ? strange : *s == '\\' && s[1] ? 2 : 1;
+        if (*s == '"') { quoted = !quoted; }
+        tare__text_addn(&t, strange ? "null" : s, strange ? 4 : n);
+        s += n;
+    }
+    char *text = tare__text_take(&t);
+    event = text ? cJSON_Parse(text) : NULL;
+    tare_free(text);
+    return event;
 }

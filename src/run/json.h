@@ -16,4 +16,8 @@ void tare__json_raw(tare__text *t, const char *key, const char *json); /* a valu
 /* tare__json_indented - the same JSON with line breaks in its objects, for people; tare_free it. NULL: TARE_ENOMEM. */
 char *tare__json_indented(const char *json);
 
+/* tare__json_event - a line of metrics.jsonl, as a program in any language wrote it: NaN and Infinity, which JSON has not, are
+ * read as null. NULL: no JSON (a line cut short), or out of memory. */
+struct cJSON *tare__json_event(const char *line);
+
 #endif
