@@ -245,6 +245,43 @@ static void test_resume_after_signal(void **state) {
     assert_same_model(folder, whole);
 }
 
+/* ---- who is frozen ------------------------------------------------------------------------------------------------- */
+
+/* The tensor as the runs in two folders left it. */
+static bool same_tensor(const char *a, const char *b, const char *name) {
+    tare_reader *x = NULL, *y = NULL;
+    assert_ok(tare_reader_open(test_path(a, "last.safetensors"), &x));
+    assert_ok(tare_reader_open(test_path(b, "last.safetensors"), &y));
+    const tare_entry *e = tare_reader_find(x, name), *f = tare_reader_find(y, name);
+    assert_non_null(e);
+    assert_non_null(f);
+    bool same = memcmp(e->data, f->data, (size_t)e->numel * sizeof(tare_real)) == 0;
+    tare_reader_free(x);
+    tare_reader_free(y);
+    return same;
+}
+
+/* With rates of 0 a singular vector tells how often its player learned: four forwards of D in two steps as in one with two
+ * updates of D, and one of G however often D learns. */
+static void test_the_other_player_is_frozen(void **state) {
+    (void)state;
+    static const char *const runs[][2] = { { "frozen2", "--steps 2" }, { "frozen1", "--steps 1 --n-dis 2" } };
+    char two[512], one[512];
+    snprintf(two, sizeof two, "%s", place(runs[0][0]));
+    snprintf(one, sizeof one, "%s", place(runs[1][0]));
+    for (int i = 0; i < 2; i++) {
+        assert_code(0, run("tare-gan " QUICK "--g-norm sn+bn --lr-g 0 --lr-d 0 --eval-samples 16 %s --out %s",
+                           runs[i][1], i ? one : two));
+    }
+    assert_true(same_tensor(two, one, "d.fc2.weight"));
+    assert_true(same_tensor(two, one, "d.fc2.weight_u"));
+    assert_false(same_tensor(two, one, "g.fc2.weight_u")); /* learned twice and once */
+    assert_code(
+        0, run("tare-gan " QUICK "--g-norm sn+bn --lr-g 0 --lr-d 0 --eval-samples 16 --steps 1 --out %s --force", two));
+    assert_true(same_tensor(two, one, "g.fc2.weight_u"));
+    assert_false(same_tensor(two, one, "d.fc2.weight_u"));
+}
+
 /* ---- collapse ------------------------------------------------------------------------------------------------------ */
 
 static void test_collapse_is_named(void **state) {
@@ -336,6 +373,7 @@ int main(void) {
         cmocka_unit_test(test_folder_of_colours),
         cmocka_unit_test(test_resume),
         cmocka_unit_test(test_resume_after_signal),
+        cmocka_unit_test(test_the_other_player_is_frozen),
         cmocka_unit_test(test_collapse_is_named),
         cmocka_unit_test(test_quiet_json_dry),
         cmocka_unit_test(test_usage),
