@@ -249,6 +249,10 @@ static void test_dry_run(void **state) {
     assert_int_equal(starts(), 4);
     assert_code(0, run(COMPARE "--vary norm=a,bb --seeds 2 --out %s", work, place("dry")));
     assert_int_equal(starts(), 0); /* and what they have left counts */
+    assert_contains(run(COMPARE "--vary norm=a,bb --seeds 2 --dry-run --out %s", work, place("dry"))->err, "which 0");
+    o = run(COMPARE "--vary norm=a,bb --seeds 2 --dry-run --force --out %s", work, place("dry"));
+    assert_contains(o->out, "dry/norm=bb/seed-2 --norm bb --seed 2\n");
+    assert_contains(o->err, "of which 4 are to be made");
     assert_contains(table(place("dry"), "runs.csv"), "bb,2,ok,,2014\n");
 }
 

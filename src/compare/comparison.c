@@ -127,10 +127,10 @@ static void cells_free(tare__comparison *c) {
 /* ---- what is there --------------------------------------------------------------------------------------------------- */
 
 static tare_status look(tare__comparison *c, tare__task *task, int64_t count) {
+    const tare__compare_opt *opt = &c->plan->opt;
     tare_status s = TARE_OK;
-    for (int64_t i = 0; s == TARE_OK && i < count; i++) {
-        s = tare__task_look(&task[i], &c->plan->metric, c->plan->opt.retry);
-    }
+    if (opt->force && opt->dry_run) { return s; } /* --force would have cleared them */
+    for (int64_t i = 0; s == TARE_OK && i < count; i++) { s = tare__task_look(&task[i], &c->plan->metric, opt->retry); }
     return s;
 }
 

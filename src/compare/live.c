@@ -83,6 +83,7 @@ static void draw_cell(tare__live *live, const tare__cell *cell, int width) {
     seeds[shown] = '\0';
     if (n > 0) { tare__short_number(sum / (double)n, mean); }
     int room = width - (int)shown - 12;
+    if (room < 8) { room = 8; }
     fprintf(live->stream, "%-*.*s %s %10s\n", room > 40 ? 40 : room, room > 40 ? 40 : room, cell->name, seeds, mean);
     live->drawn++;
 }
@@ -103,6 +104,7 @@ void tare__live_tick(void *context, int64_t running) {
     if (!live->live) { return; }
     int width = tare_terminal_width(live->stream) - 1, rows = terminal_height(live->stream) - 3;
     erase(live);
+    fputs("\033[?7l", live->stream); /* no line wraps: each is one to erase */
     for (int64_t k = 0; live->c->cells <= rows && k < live->c->cells; k++) {
         draw_cell(live, &live->c->cell[k], width);
     }
@@ -111,6 +113,7 @@ void tare__live_tick(void *context, int64_t running) {
         live->drawn++;
     }
     draw_bar(live, running);
+    fputs("\033[?7h", live->stream);
     fflush(live->stream);
 }
 

@@ -223,4 +223,7 @@ void tare__task_last_words(const tare__task *task, char *text, size_t size) {
     while (n > 0 && (tail[n - 1] == '\n' || tail[n - 1] == ' ')) { tail[--n] = '\0'; }
     const char *line = strrchr(tail, '\n');
     snprintf(text, size, "%s", line ? line + 1 : tail);
+    for (char *s = text; *s; s++) { /* a bar's carriage returns, colours: not on our terminal */
+        if ((unsigned char)*s < ' ' || *s == 127) { *s = ' '; }
+    }
 }
