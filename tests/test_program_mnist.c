@@ -221,6 +221,22 @@ static void test_interrupt(void **state) {
     assert_same_epoch(whole, parts);
 }
 
+/* Stopped within the first epoch, resumed with no time left: the epoch so far is tested, no accuracy is made up. */
+static void test_no_time_left(void **state) {
+    (void)state;
+    const char *folder = place("hurried"), *out = place("hurried.txt");
+    char line[16384];
+    snprintf(line, sizeof line, "tare-mnist " SMALL "--arch resnet20 --limit 0 --epochs 1 --out %s", work, folder);
+    pid_t child = spawn(&(start){ .out = out, .err = out }, line);
+    assert_true(wait_for(test_path(folder, "metrics.jsonl"), "\"event\":\"train\""));
+    assert_int_equal(kill(child, SIGINT), 0);
+    assert_int_equal(wait_code(child), 130);
+    assert_code(0, run("tare-mnist --resume %s --seconds 0.0001", folder));
+    assert_int_equal(metric(folder, "end", "epoch"), 1);
+    assert_true(metric(folder, "end", "test_accuracy") > 0);
+    assert_int_equal(count_of(folder, "\"event\":\"epoch\""), 1);
+}
+
 /* ---- looking into steps -------------------------------------------------------------------------------------------- */
 
 /* --norm-stats changes no weight; every tenth step of 26 is logged, once each, whether the run is resumed in between or not. */
@@ -549,6 +565,7 @@ int main(void) {
         cmocka_unit_test(test_accumulate),
         cmocka_unit_test(test_resume),
         cmocka_unit_test(test_interrupt),
+        cmocka_unit_test(test_no_time_left),
         cmocka_unit_test(test_norm_stats),
         cmocka_unit_test(test_quiet_and_json),
         cmocka_unit_test(test_dry_run),

@@ -161,7 +161,8 @@ static tare_status train_epochs(trainer *t) {
     } else {
         tare_progress_print(t->progress, "all %lld epochs are done; --epochs N adds more", (long long)t->epoch);
     }
-    while (s == TARE_OK && t->epoch < t->epochs && !all_made(t)) {
+    /* A resumed run may have an epoch begun and no time left: that is tested, and ends. */
+    while (s == TARE_OK && t->epoch < t->epochs && (!all_made(t) || t->sums.seen > 0)) {
         s = train_images(t);
         if (s != TARE_OK) { return s; }
         if (t->sums.seen < tare_loader_samples(t->loader) && !all_made(t)) { break; } /* asked to stop */
