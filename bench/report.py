@@ -171,7 +171,7 @@ def svg(results):
     height = top + step * len(names) + 24
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 60}" height="{height}" '
            f'font-family="sans-serif" font-size="12">',
-           f'<rect width="100%" height="100%" fill="white"/><text x="{left}" y="18" font-size="14">Training steps: how many '
+           f'<rect width="100%" height="100%" fill="white"/><text x="8" y="18" font-size="14">Training steps: how many '
            'times as fast as PyTorch</text>']
     for tick in (0.5, 1, 2, 4, 8):
         if tick <= most:
@@ -185,7 +185,7 @@ def svg(results):
                    f'width="{b - a:.1f}" height="11" fill="{"#2a7f62" if value >= 1 else "#b5483a"}"/>'
                    f'<line x1="{x(bar(n)):.1f}" y1="{y - 8}" x2="{x(bar(n)):.1f}" y2="{y + 7}" stroke="#111" stroke-width="2"/>'
                    f'<text x="{b + 5:.1f}" y="{y + 4}">{value:.1f}</text>')
-    return "\n".join(out + [f'<text x="{left + width + 55}" y="{height - 6}" text-anchor="end">log scale; black: the bar set'
+    return "\n".join(out + [f'<text x="{left + width + 55}" y="18" text-anchor="end">log scale; black: the bar set'
                             '</text></svg>']) + "\n"
 
 
