@@ -250,10 +250,8 @@ int trainer_begin(trainer *t, const tare_options *args) {
     if (s == TARE_OK && o->run.dry_run) { return print_dry_run(t, args) == TARE_OK ? 0 : fail(1); }
     if (s == TARE_OK) { s = open_run(t, args); }
     if (s == TARE_OK) { s = judge_open(&t->judge, &t->data, o, t->progress); }
-    if (s == TARE_EINTR) {
-        return all_made(t) ? 128 + tare_stop() : -1;
-    } /* train saves, and says how to go on */
-    if (s == TARE_EINTR) { return fail(128 + tare_stop()); }
+    /* Stopped while the judge learns: train saves, and says how to go on. */
+    if (s == TARE_EINTR) { return all_made(t) ? 128 + tare_stop() : -1; }
     return s == TARE_OK ? -1 : fail(s == TARE_EEXIST || s == TARE_EINVAL ? EXIT_USAGE : 1);
 }
 

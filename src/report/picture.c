@@ -131,11 +131,11 @@ tare_status tare__report_pictures(tare__text *out, const char *folder, const cJS
     tare__text_format(&joined, "%s/samples", folder);
     char *samples = tare__text_take(&joined);
     tare_status s = samples ? list_pictures(samples, &list) : TARE_ENOMEM;
-    int64_t shown = 0, wanted = list.count < MOST_PICTURES ? list.count : MOST_PICTURES;
+    int64_t wanted = list.count < MOST_PICTURES ? list.count : MOST_PICTURES;
     tare__json_open(out, "pictures", '[');
     for (int64_t i = 0; s == TARE_OK && i < wanted; i++) { /* the last first: it matters most where room is short */
         int64_t at = wanted > 1 ? (wanted - 1 - i) * (list.count - 1) / (wanted - 1) : 0;
-        shown += add_picture(out, samples, list.name[at], events, budget);
+        add_picture(out, samples, list.name[at], events, budget);
     }
     tare__json_close(out, ']');
     tare__json_int(out, "pictures_in_all", list.count);
