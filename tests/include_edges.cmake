@@ -14,7 +14,7 @@ set(data core)
 set(io core)
 set(run core io data)
 set(report core io run)
-set(compare core run)
+set(compare core io run)
 set(tool compare)
 
 # The public headers each of the lower rooms may include; rooms not named may include all.

@@ -254,6 +254,25 @@ static void test_nearest(void **state) {
     assert_null(tare_nearest("mnist", list, 0));
 }
 
+/* A path is made absolute where it leads somewhere; what is no path, or leads nowhere, stays for the message to come. */
+static void test_root(void **state) {
+    (void)state;
+    values v;
+    tare_options *o = parser(&v);
+    assert_ok(parse(o, "--name . --out no/such/folder"));
+    assert_ok(tare_options_root(o, "name"));
+    assert_int_equal(v.name[0], '/');
+    assert_ok(tare_options_root(o, "out"));
+    assert_string_equal(v.out, "no/such/folder");
+    assert_status(TARE_EINVAL, tare_options_root(o, "batch"));
+    assert_status(TARE_EINVAL, tare_options_root(o, "nothing"));
+    tare_options_free(o);
+    o = parser(&v);
+    assert_ok(tare_options_root(o, "name"));
+    assert_null(v.name);
+    tare_options_free(o);
+}
+
 /* A decimal comma of the user's locale changes neither what is read nor what is written. */
 static void test_locale(void **state) {
     (void)state;
@@ -302,6 +321,7 @@ int main(void) {
         cmocka_unit_test(test_values),  cmocka_unit_test(test_errors), cmocka_unit_test(test_tables),
         cmocka_unit_test(test_texts),   cmocka_unit_test(test_adopt),  cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_nearest), cmocka_unit_test(test_locale), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_root),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,7 +24,6 @@ typedef struct options {
     int64_t sample, sample_seed, sample_class;
     /* the run's folder, seed, threads, output */
     tare_run_opt run;
-    char data_path[4096]; /* where `data` is a folder: that folder, from the root */
 } options;
 
 /* Exit codes: 1 a failed run, 2 usage, 3 a loss or gradient is NaN or Inf. */

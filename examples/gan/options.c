@@ -153,12 +153,9 @@ static tare_status check_values(const options *o) {
 }
 
 /* A folder is remembered from the root, so that the run can be resumed from anywhere. */
-static void resolve_data(options *o) {
+static tare_status resolve_data(tare_options *args, const options *o) {
     bool name = strcmp(o->data, "mnist") == 0 || strcmp(o->data, "fashion-mnist") == 0 || toy_find(o->data);
-    char here[2048];
-    if (name || o->data[0] == '/' || !getcwd(here, sizeof here)) { return; }
-    int n = snprintf(o->data_path, sizeof o->data_path, "%s/%s", here, o->data);
-    if (n > 0 && (size_t)n < sizeof o->data_path) { o->data = o->data_path; }
+    return name ? TARE_OK : tare_options_root(args, "data");
 }
 
 int options_read(tare_options *args, options *o, int argc, char **argv) {
@@ -178,7 +175,6 @@ int options_read(tare_options *args, options *o, int argc, char **argv) {
         s = check_values(o);
     }
     if (s == TARE_OK && !o->eval) { s = check_data(o); }
-    if (s != TARE_OK) { return usage(); }
-    resolve_data(o);
-    return -1;
+    if (s == TARE_OK) { s = resolve_data(args, o); }
+    return s == TARE_OK ? -1 : usage();
 }

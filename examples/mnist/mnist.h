@@ -27,7 +27,6 @@ typedef struct options {
     /* the run's folder, seed, threads, output */
     tare_run_opt run;
     tare_profile_opt look;
-    char data_path[4096]; /* where `data` is a folder: that folder, from the root */
 } options;
 
 /* What a model takes in and gives out; saved with the run, so that prediction needs no data set. */

@@ -90,12 +90,9 @@ static tare_status check_combination(options *o) {
 }
 
 /* A folder is remembered from the root, so that the run can be resumed from anywhere. */
-static void resolve_data(options *o) {
+static tare_status resolve_data(tare_options *args, const options *o) {
     bool name = strcmp(o->data, "mnist") == 0 || strcmp(o->data, "fashion-mnist") == 0;
-    char here[2048];
-    if (name || o->data[0] == '/' || !getcwd(here, sizeof here)) { return; }
-    int n = snprintf(o->data_path, sizeof o->data_path, "%s/%s", here, o->data);
-    if (n > 0 && (size_t)n < sizeof o->data_path) { o->data = o->data_path; }
+    return name ? TARE_OK : tare_options_root(args, "data");
 }
 
 int options_read(tare_options *args, options *o, int argc, char **argv) {
@@ -117,7 +114,6 @@ int options_read(tare_options *args, options *o, int argc, char **argv) {
     }
     bool has_rate = tare_options_given(args, "lr") || o->run.resume || o->eval;
     if (s == TARE_OK) { s = tare_learn_resolve(&o->learn, has_rate); }
-    if (s != TARE_OK) { return usage(); }
-    resolve_data(o);
-    return -1;
+    if (s == TARE_OK) { s = resolve_data(args, o); }
+    return s == TARE_OK ? -1 : usage();
 }

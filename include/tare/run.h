@@ -82,6 +82,10 @@ TARE_API tare_status tare_options_parse(tare_options *o, int argc, char **argv);
 TARE_API const char *tare_options_text(const tare_options *o);
 /* tare_options_given - did the command line name this option? */
 TARE_API bool tare_options_given(const tare_options *o, const char *name);
+/* tare_options_root - make the value of a string option, a path, absolute, so that the run can go on from any folder. A path that
+ * leads nowhere stays as it is, for the message that will follow.
+ *   errors  TARE_EINVAL: no string option of that name;  TARE_ENOMEM */
+TARE_API tare_status tare_options_root(tare_options *o, const char *name);
 
 /* tare_options_json - all values but local ones as one JSON object, a line for each; tare_free it. NULL: TARE_ENOMEM. */
 TARE_API char *tare_options_json(const tare_options *o);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../io/io.h"
 #include "comparison.h"
 #include "folder.h"
 
@@ -136,7 +137,7 @@ static tare_status enter(tare__comparison *c, const char *identity, const char *
                          c->folder);
     }
     if (opt->dry_run) { return TARE_OK; }
-    tare_status s = tare__make_folders(c->folder);
+    tare_status s = tare__folders_make(c->folder);
     if (s == TARE_OK) { s = take_lock(c); }
     if (s == TARE_OK && opt->force) { s = clear(c->folder); }
     return s == TARE_OK ? write_plan(c, identity) : s;

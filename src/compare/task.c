@@ -15,6 +15,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "../io/io.h"
 #include "../run/json.h"
 
 void tare__task_free(tare__task *task) {
@@ -158,7 +159,7 @@ tare_status tare__task_prepare(tare__task *task, bool *left) {
     char *parent = tare_strdup(task->folder), *slash = parent ? strrchr(parent, '/') : NULL;
     if (slash) {
         *slash = '\0';
-        s = tare__make_folders(parent);
+        s = tare__folders_make(parent);
     }
     tare_free(parent);
     if (s != TARE_OK) { return s; }

@@ -47,8 +47,6 @@ void tare__task_last_words(const tare__task *task, char *text, size_t size);
 
 /* tare__remove_tree - the folder and all in it; nothing there is fine. */
 tare_status tare__remove_tree(const char *folder);
-/* tare__make_folders - the folder and those above it. */
-tare_status tare__make_folders(const char *folder);
 /* tare__write_file, tare__read_file - whole, through a temporary name; *text to be freed, NULL where there is no such file. */
 tare_status tare__write_file(const char *path, const char *text);
 tare_status tare__read_file(const char *path, char **text);

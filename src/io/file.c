@@ -1,4 +1,4 @@
-/* file.c - whole files: read at once, replaced at once or not at all. */
+/* file.c - whole files, read at once, replaced at once or not at all; and folders for them. */
 #include "io.h"
 
 #include <errno.h>
@@ -113,4 +113,24 @@ tare_status tare__file_replace(const char *path, bool (*fill)(FILE *file, const 
     tare_free(temporary);
     if (good) { return TARE_OK; }
     return tare_fail(error == ENOMEM ? TARE_ENOMEM : TARE_EIO, "%s: cannot write: %s", path, strerror(error));
+}
+
+/* ---- folders ----------------------------------------------------------------------------------------------------- */
+
+tare_status tare__folders_make(const char *folder) {
+    char *path = tare_strdup(folder);
+    if (!path) { return tare_fail(TARE_ENOMEM, "out of memory: a path"); }
+    tare_status s = TARE_OK;
+    for (char *end = path + 1; s == TARE_OK && *path; end++) {
+        if (*end != '/' && *end != '\0') { continue; }
+        char kept = *end;
+        *end = '\0';
+        if (mkdir(path, 0777) != 0 && errno != EEXIST) {
+            s = tare_fail(TARE_EIO, "%s: cannot make this folder: %s", path, strerror(errno));
+        }
+        *end = kept;
+        if (!kept) { break; }
+    }
+    tare_free(path);
+    return s;
 }

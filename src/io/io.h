@@ -18,6 +18,9 @@ enum { TARE__MAX_HEADER = 100000000 }; /* bytes of a JSON header; the format's o
  * temporary file is removed and what was at `path` is still there. fill returns false where writing failed. */
 tare_status tare__file_replace(const char *path, bool (*fill)(FILE *file, const void *context), const void *context);
 
+/* tare__folders_make - the folder and those above it; that it is there already is fine. */
+tare_status tare__folders_make(const char *folder);
+
 /* A file's whole contents, one zero byte behind them. */
 tare_status tare__file_load(const char *path, unsigned char **bytes, size_t *size);
 

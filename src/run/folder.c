@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../io/io.h"
 #include "json.h"
 #include "options.h"
 
@@ -32,25 +33,6 @@ static char *join(const char *folder, const char *file) {
     tare__text t = { 0 };
     tare__text_format(&t, "%s/%s", folder, file);
     return tare__text_take(&t);
-}
-
-/* Makes the folder and those above it. */
-static tare_status make_folders(const char *folder) {
-    char *path = tare_strdup(folder);
-    if (!path) { return TARE_ENOMEM; }
-    tare_status s = TARE_OK;
-    for (char *end = path + 1; s == TARE_OK; end++) {
-        if (*end != '/' && *end != '\0') { continue; }
-        char kept = *end;
-        *end = '\0';
-        if (mkdir(path, 0777) != 0 && errno != EEXIST) {
-            s = tare_fail(TARE_EIO, "%s: cannot make this folder: %s", path, strerror(errno));
-        }
-        *end = kept;
-        if (!kept) { break; }
-    }
-    tare_free(path);
-    return s;
 }
 
 /* 0 where the folder is missing, 1 where it is empty, 2 where something is in it, -1 where it is no folder. */
@@ -102,25 +84,7 @@ static tare_status clear(const char *folder, int metrics) {
     return tare_fail(TARE_EIO, "%s/metrics.jsonl: cannot be emptied: %s", folder, strerror(errno));
 }
 
-static tare_status write_whole(const char *path, const char *text) {
-    char *temporary = NULL;
-    {
-        tare__text t = { 0 };
-        tare__text_format(&t, "%s.tmp", path);
-        temporary = tare__text_take(&t);
-    }
-    if (!temporary) { return TARE_ENOMEM; }
-    FILE *file = fopen(temporary, "w");
-    bool good = file != NULL;
-    if (file) {
-        good = fputs(text, file) >= 0 && fputc('\n', file) != EOF && fflush(file) == 0 && fsync(fileno(file)) == 0;
-        good = fclose(file) == 0 && good && rename(temporary, path) == 0;
-    }
-    tare_status s = good ? TARE_OK : tare_fail(TARE_EIO, "%s: cannot be written: %s", path, strerror(errno));
-    if (!good) { unlink(temporary); }
-    tare_free(temporary);
-    return s;
-}
+static bool fill_lines(FILE *file, const void *text) { return fputs(text, file) >= 0 && fputc('\n', file) != EOF; }
 
 /* ---- config.json ------------------------------------------------------------------------------------------------- */
 
@@ -162,7 +126,7 @@ static char *config_text(const tare_options *o) {
 
 static tare_status write_config(tare_run *run) {
     char *path = join(run->folder, "config.json");
-    tare_status s = path ? write_whole(path, run->config) : TARE_ENOMEM;
+    tare_status s = path ? tare__file_replace(path, fill_lines, run->config) : TARE_ENOMEM;
     tare_free(path);
     if (s == TARE_OK) {
         tare_free(run->config);
@@ -206,7 +170,7 @@ static tare_status prepare_folder(const char *folder, const tare_run_opt *opt) {
             "%s: not empty; --resume goes on with the run in it, --force clears it, --out takes another folder",
             folder);
     }
-    return make_folders(folder);
+    return tare__folders_make(folder);
 }
 
 /* Opens metrics.jsonl to append and locks it, so that two processes cannot train in one folder. */
@@ -277,7 +241,7 @@ const char *tare_run_path(tare_run *run, const char *file) {
 
 tare_status tare_run_write(tare_run *run, const char *file, const char *text) {
     char *path = join(run->folder, file);
-    tare_status s = path ? write_whole(path, text) : TARE_ENOMEM;
+    tare_status s = path ? tare__file_replace(path, fill_lines, text) : TARE_ENOMEM;
     tare_free(path);
     return s;
 }

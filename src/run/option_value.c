@@ -110,6 +110,14 @@ tare_status tare__option_set(tare__option_entry *e, const char *text, const char
     return tare_fail(TARE_EINVAL, "%s%s takes no value", source, e->row->name);
 }
 
+tare_status tare__option_root(tare__option_entry *e) {
+    const char *path = *(const char **)place(e);
+    char *full = path ? realpath(path, NULL) : NULL; /* from the C library's own malloc */
+    tare_status s = full ? set_string(e, full, "--") : TARE_OK;
+    free(full);
+    return s;
+}
+
 static tare_status set_names(tare__option_entry *e, int64_t count, const char *const *name) {
     size_t table = (size_t)(count + 1) * sizeof(char *), bytes = table;
     for (int64_t i = 0; i < count; i++) { bytes += strlen(name[i]) + 1; }

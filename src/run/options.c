@@ -174,3 +174,9 @@ bool tare_options_given(const tare_options *o, const char *name) {
     const tare__option_entry *e = tare__option_find(o, name, strlen(name));
     return e && e->given;
 }
+
+tare_status tare_options_root(tare_options *o, const char *name) {
+    tare__option_entry *e = tare__option_find(o, name, strlen(name));
+    if (!e || e->row->kind != TARE_OPTION_STRING) { return tare_fail(TARE_EINVAL, "--%s: no path to root", name); }
+    return tare__option_root(e);
+}

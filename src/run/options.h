@@ -28,6 +28,8 @@ struct tare_options {
 tare__option_entry *tare__option_find(const tare_options *o, const char *name, size_t n);
 /* Sets the value from text, as the command line or a default has it. `source` begins the message of an error. */
 tare_status tare__option_set(tare__option_entry *e, const char *text, const char *source);
+/* Makes a string's value, a path, absolute where it leads somewhere. */
+tare_status tare__option_root(tare__option_entry *e);
 /* Sets a list of files (copied). */
 tare_status tare__option_set_files(tare__option_entry *e, int64_t count, const char *const *name);
 /* The value as text that tare__option_set takes, "" where a string is NULL; not for files. */
