@@ -19,7 +19,7 @@
 #define TARE_SIMD_SUM(...) TARE_PRAGMA(omp simd reduction(+ : __VA_ARGS__))
 #define TARE_PRAGMA(...)   _Pragma(#__VA_ARGS__)
 
-struct tare__wino;          /* conv_wino.h */
+struct tare__wino; /* conv_wino.h */
 struct tare__wino_weights;
 struct tare__pool;          /* pool.h */
 struct tare__upsample;      /* upsample.h */

@@ -95,7 +95,8 @@ static tare_status check(tare_node *n) {
     }
     size_t rows = (size_t)(a.batch * a.heads * a.queries);
     n->saved_bytes = rows * sizeof(tare_real) + (opt->lengths ? (size_t)a.batch * sizeof *opt->lengths : 0);
-    double seen = opt->causal ? (double)(2 * a.keys - a.queries + 1) / 2 : (double)a.keys; /* keys a query, on average */
+    double seen =
+        opt->causal ? (double)(2 * a.keys - a.queries + 1) / 2 : (double)a.keys; /* keys a query, on average */
     n->macs = 2.0 * (double)rows * seen * (double)a.width;
     n->grad_macs = 2 * n->macs;
     return TARE_OK;
