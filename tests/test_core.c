@@ -57,17 +57,17 @@ static void each_thread_has_its_message(void **state) {
 static void memory_is_aligned_and_counted(void **state) {
     (void)state;
     uint64_t count = tare_alloc_count(), live = tare_alloc_live();
-    void *block[5];
-    const size_t size[5] = { 1, 63, 64, 65, 100000 };
-    for (int i = 0; i < 5; i++) {
+    void *block[7];
+    const size_t size[7] = { 1, 63, 64, 65, 100000, 4 << 20, (5 << 20) + 1 }; /* the last two ask for huge pages */
+    for (int i = 0; i < 7; i++) {
         block[i] = tare_malloc(size[i]);
         assert_non_null(block[i]);
         assert_int_equal((uintptr_t)block[i] % 64, 0);
         memset(block[i], 1, size[i]);
     }
-    assert_int_equal(tare_alloc_count(), count + 5);
-    assert_int_equal(tare_alloc_live(), live + 5);
-    for (int i = 0; i < 5; i++) { tare_free(block[i]); }
+    assert_int_equal(tare_alloc_count(), count + 7);
+    assert_int_equal(tare_alloc_live(), live + 7);
+    for (int i = 0; i < 7; i++) { tare_free(block[i]); }
     tare_free(NULL);
     assert_int_equal(tare_alloc_live(), live);
     unsigned char *zeros = tare_calloc(10, 7);

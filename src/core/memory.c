@@ -1,16 +1,38 @@
 /* memory.c - the allocator hook, with a count of allocations and a way to let them fail. */
+#define _DEFAULT_SOURCE /* madvise */
 #include <tare/core.h>
 
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
-enum { ALIGNMENT = 64 }; /* a cache line, and the widest vector register */
+enum {
+    ALIGNMENT = 64, /* a cache line, and the widest vector register */
+    HUGE_PAGE = 2 << 20,
+    LARGE = 2 * HUGE_PAGE, /* blocks from here on ask for huge pages */
+};
+
+/* Huge pages, where Linux gives them to those who ask: 512 times fewer faults at the first touch, fewer misses when addresses
+ * are looked up. The end of a block, which would not fill one, stays in small pages, so that nothing is taken in vain. */
+static void *large_alloc(size_t bytes) {
+#ifdef MADV_HUGEPAGE
+    void *memory = NULL;
+    if (posix_memalign(&memory, HUGE_PAGE, bytes) != 0) { return NULL; }
+    (void)madvise(memory, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* without them it works as well */
+    return memory;
+#else
+    return aligned_alloc(ALIGNMENT, bytes);
+#endif
+}
 
 static void *default_alloc(void *user, size_t bytes) {
     (void)user;
     size_t rounded = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    return rounded < bytes ? NULL : aligned_alloc(ALIGNMENT, rounded);
+    if (rounded < bytes) { return NULL; }
+    return rounded >= LARGE ? large_alloc(rounded) : aligned_alloc(ALIGNMENT, rounded);
 }
 
 static void default_free(void *user, void *memory) {
