@@ -201,6 +201,13 @@ static void test_winograd(void **state) {
         { 2, 20, 11, 13, 32, 4, 4, { .stride = 2 }, false },
         { 9, 64, 8, 8, 100, 4, 4, { .stride = 2, .pad = 1 }, true },
         { 3, 32, 9, 12, 32, 2, 2, { .pad = 1 }, false },
+        /* few tiles, many weights: all tiles first, then weights a chunk of channels at a time */
+        { 4, 136, 8, 8, 160, 4, 4, { .stride = 2, .pad = 1 }, false },
+        { 2, 250, 7, 7, 70, 3, 3, { .pad = 1 }, false },
+        { 9, 150, 5, 6, 40, 2, 2, { .pad = 1 }, true },
+        /* many tiles, few weights: a block of tiles at a time */
+        { 8, 32, 29, 31, 36, 3, 3, { .pad = 1 }, false },
+        { 5, 28, 60, 50, 32, 4, 4, { .stride = 2, .pad = 1 }, false },
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) { check(&cases[i]); }
 }

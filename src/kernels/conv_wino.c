@@ -1,20 +1,15 @@
-/* conv_wino.c - Winograd's minimal filtering from x to y, and from x and dy to sums that become the weight's gradient. */
+/* conv_wino.c - Winograd's minimal filtering from x to y. */
 #include "conv_wino_strip.h"
+#include "conv_wino_weights.h"
 
 #define TILE_FNS(h)                                                                                                    \
     static void rows_##h##_1(const tile *t) { tile_run(t, h, 1, SIDE_ROWS, false); }                                   \
-    static void rows_##h##_2(const tile *t) { tile_run(t, h, 2, SIDE_ROWS, false); }                                   \
-    static void columns_##h##_1(const tile *t) { tile_run(t, h, 1, SIDE_COLUMNS, false); }                             \
-    static void columns_##h##_2(const tile *t) { tile_run(t, h, 2, SIDE_COLUMNS, false); }
-#define ROWS_ENTRY(h)    { rows_##h##_1, rows_##h##_2 },
-#define COLUMNS_ENTRY(h) { columns_##h##_1, columns_##h##_2 },
+    static void rows_##h##_2(const tile *t) { tile_run(t, h, 2, SIDE_ROWS, false); }
+#define ROWS_ENTRY(h) { rows_##h##_1, rows_##h##_2 },
 TILE_EACH_HEIGHT(TILE_FNS)
 static const tile_fn rows_fns[MR][NV] = { TILE_EACH_HEIGHT(ROWS_ENTRY) };
-static const tile_fn columns_fns[MR][NV] = { TILE_EACH_HEIGHT(COLUMNS_ENTRY) };
 
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
-/* ---- from x to y ------------------------------------------------------------------------------------------------- */
 
 /* Rows of outputs, [columns][VL filters], to `filters` planes: `to` is the first one's first output. */
 static ALWAYS_INLINE void put_row(const tare__wino *w, const tare_real *from, int64_t filters, int64_t columns,
@@ -63,30 +58,47 @@ static ALWAYS_INLINE void strip_out(const tare__wino *w, const tare_real *m, int
     }
 }
 
-/* The products of all positions for the panel of filters from k on, and their way to y. */
-static ALWAYS_INLINE void panel_out(const tare__wino *w, const tare_real *in, int64_t in_step, int64_t begin,
-                                    int64_t end, int64_t k, tare_real *out, const int taps) {
+/* Transformed tiles, [position][tile][w->pitch], and weights, [position][channels of all phases][NR], from some channel on. */
+typedef struct product {
+    const tare_real *in, *weights;
+    int64_t in_step, weight_step; /* from position to position */
+    int64_t depth;                /* channels of all phases */
+    int64_t tiles;
+    bool wide, add; /* two vectors of filters; to what lies there */
+} product;
+
+/* out[position][tile][NR], from position to position out_step. */
+static ALWAYS_INLINE void multiply(const tare__wino *w, const product *x, tare_real *out, int64_t out_step,
+                                   const int taps) {
     const int positions = (TILE + taps - 1) * (TILE + taps - 1);
-    int64_t tiles = end - begin, strips = (tiles + MR - 1) / MR, step = tiles * NR + TARE__WINO_LINE;
-    const tare_real *weights = w->panels + k / NR * positions * tare__wino_step(w, NR);
+    int64_t strips = (x->tiles + MR - 1) / MR;
     for (int64_t p = 0; p < positions; p++) {
-        tile x = { .k = w->pitch, .s_step = w->pitch, .v_step = NR, .alpha = 1, .c_step = NR };
-        x.v = weights + p * tare__wino_step(w, NR);
+        tile t = { .k = x->depth, .s_step = w->pitch, .v_step = NR, .alpha = 1, .add = x->add, .c_step = NR };
+        t.v = x->weights + p * x->weight_step;
         for (int64_t n = 0; n < strips; n++) {
-            int64_t t = piece(tiles, strips, n), rows = piece(tiles, strips, n + 1) - t;
-            x.s = in + p * in_step + t * w->pitch;
-            x.c = out + p * step + t * NR;
-            rows_fns[rows - 1][w->filters - k > VL](&x);
+            int64_t i = piece(x->tiles, strips, n), rows = piece(x->tiles, strips, n + 1) - i;
+            t.s = x->in + p * x->in_step + i * w->pitch;
+            t.c = out + p * out_step + i * NR;
+            rows_fns[rows - 1][x->wide](&t);
         }
     }
-    for (int64_t t = 0; t < tiles;) {
-        strip s = strip_at(w, begin + t, end);
+}
+
+/* The products of tiles [begin, end) for the panel of filters from k on, to y. */
+static ALWAYS_INLINE void tiles_out(const tare__wino *w, int64_t begin, int64_t end, int64_t k, const tare_real *out,
+                                    int64_t step, const int taps) {
+    for (int64_t t = begin; t < end;) {
+        strip s = strip_at(w, t, end);
         for (int64_t v = 0; v < NR && k + v < w->filters; v += VL) {
-            strip_out(w, out + t * NR + v, step, k + v, &s, taps);
+            strip_out(w, out + (t - begin) * NR + v, step, k + v, &s, taps);
         }
         t += s.count;
     }
 }
+
+static inline int64_t out_step_of(int64_t tiles) { return tiles * NR + TARE__WINO_LINE; }
+
+/* ---- a block of tiles at a time ---------------------------------------------------------------------------------- */
 
 static ALWAYS_INLINE void units_out(const tare__wino *w, int64_t begin, int64_t end, const int taps) {
     _Alignas(64) tare_real in[TARE__WINO_IN], out[TARE__WINO_OUT];
@@ -94,10 +106,15 @@ static ALWAYS_INLINE void units_out(const tare__wino *w, int64_t begin, int64_t 
     for (int64_t unit = begin; unit < end; unit++) {
         int64_t block = unit / w->parts, part = unit % w->parts;
         int64_t t0 = piece(all, w->blocks, block), t1 = piece(all, w->blocks, block + 1);
-        int64_t step = (t1 - t0) * w->pitch + TARE__WINO_LINE;
-        tiles_in(w, t0, t1, in, step, taps);
+        product x = { .in = in, .in_step = (t1 - t0) * w->pitch + TARE__WINO_LINE, .tiles = t1 - t0 };
+        x.weight_step = tare__wino_step(w, NR);
+        x.depth = w->pitch;
+        tiles_in(w, t0, t1, in, x.in_step, taps);
         for (int64_t p = piece(panels, w->parts, part); p < piece(panels, w->parts, part + 1); p++) {
-            panel_out(w, in, step, t0, t1, p * NR, out, taps);
+            x.weights = w->panels + p * tare__wino_positions(w) * x.weight_step;
+            x.wide = w->filters - p * NR > VL;
+            multiply(w, &x, out, out_step_of(x.tiles), taps);
+            tiles_out(w, t0, t1, p * NR, out, out_step_of(x.tiles), taps);
         }
     }
 }
@@ -110,80 +127,52 @@ void TARE_K(wino)(const tare__wino *w, int64_t begin, int64_t end) {
     }
 }
 
-/* ---- from x and dy to sums --------------------------------------------------------------------------------------- */
+/* ---- all tiles first, then a panel of filters at a time ---------------------------------------------------------- */
 
-/* Tiles [begin, end) of dy for filters [k0, k1): to[position][tile][w->part]; their sums to bias unless NULL. */
-static ALWAYS_INLINE void tiles_dy(const tare__wino *w, int64_t begin, int64_t end, int64_t k0, int64_t k1,
-                                   tare_real *to, int64_t step, double *bias, const int taps) {
-    _Alignas(64) tare_real values[TILE * STRIP_COLUMNS * VL], sums[VL];
-    for (int64_t t = begin; t < end;) {
-        strip s = strip_at(w, t, end);
-        for (int64_t k = k0; k < k1; k += VL) {
-            planes p = { .channels = least(VL, k1 - k), .height = w->out_h, .width = w->out_w };
-            p.from = w->dy + (s.image * w->filters + k) * w->out_h * w->out_w;
-            p.end = w->dy_end;
-            p.first_row = s.i * TILE;
-            p.first_column = s.j * TILE;
-            strip_fill(&p, TILE, s.count * TILE, values);
-            strip_transform(values, 1, s.count, to + (t - begin) * w->part + k - k0, step, w->part, taps, false);
-            if (!bias) { continue; }
-            vec even = { 0 }, odd = { 0 };
-            for (int64_t i = 0; i < TILE; i++) {
-                const tare_real *row = values + i * STRIP_COLUMNS * VL;
-                for (int64_t j = 0; j < s.count * TILE; j += 2) {
-                    even += vec_load(row + j * VL);
-                    odd += vec_load(row + (j + 1) * VL);
-                }
-            }
-            vec_store(sums, even + odd);
-            for (int64_t e = 0; e < p.channels; e++) { bias[k + e] += (double)sums[e]; }
-        }
-        t += s.count;
-    }
-}
-
-/* sums[position][w->pitch][w->part] (+)= in^T dy over `tiles` tiles. */
-static void multiply(const tare__wino *w, const tare_real *in, const tare_real *dy, int64_t in_step, int64_t dy_step,
-                     int64_t tiles, int64_t filters, tare_real *sums, bool add) {
-    int64_t n = tare__wino_n(w), strips = (w->pitch + MR - 1) / MR;
-    for (int64_t p = 0; p < n * n; p++) {
-        tile x = { .k = tiles, .s_step = w->pitch, .v_step = w->part, .alpha = 1, .add = add, .c_step = w->part };
-        for (int64_t k = 0; k < filters; k += NR) {
-            x.v = dy + p * dy_step + k;
-            for (int64_t s = 0; s < strips; s++) {
-                int64_t c = piece(w->pitch, strips, s), rows = piece(w->pitch, strips, s + 1) - c;
-                x.s = in + p * in_step + c;
-                x.c = sums + p * tare__wino_step(w, w->part) + c * w->part + k;
-                columns_fns[rows - 1][filters - k > VL](&x);
-            }
+/* The weights of the panel from k on for channels [c0, c1). */
+static ALWAYS_INLINE void spread_panel(const tare__wino *w, int64_t k, int64_t c0, int64_t c1, tare_real *to,
+                                       int64_t step, const int taps) {
+    for (int64_t v = 0; v < NR && k + v < w->filters; v += VL) {
+        for (int64_t c = c0; c < c1; c += TARE__WINO_CHANNELS) {
+            weight_unit u = unit_of(w, k + v, c);
+            u.channels = least(u.channels, c1 - c);
+            spread_unit(w, &u, to + pitch_at(w, c - c0, 0) * NR + v, step, taps);
         }
     }
 }
 
-static ALWAYS_INLINE void units_sums(const tare__wino *w, int64_t begin, int64_t end, const int taps) {
-    _Alignas(64) tare_real in[TARE__WINO_IN], dy[TARE__WINO_IN];
-    int64_t all = tare__wino_tiles(w), n = tare__wino_n(w), room = w->parts * w->part;
+/* Tiles [t0, t1): as many as `out` has room for, or, if there is one chunk of channels, any number. */
+static ALWAYS_INLINE void panel_whole(const tare__wino *w, int64_t k, int64_t t0, int64_t t1, const int taps) {
+    _Alignas(64) tare_real weights[TARE__WINO_WEIGHTS], out[TARE__WINO_OUT];
+    int64_t most = (TARE__WINO_OUT / tare__wino_positions(w) - TARE__WINO_LINE) / NR, phases = w->stride * w->stride;
+    int64_t blocks = (t1 - t0 + most - 1) / most;
+    product x = { .weights = weights, .in_step = tare__wino_tiles(w) * w->pitch + TARE__WINO_LINE };
+    x.wide = w->filters - k > VL;
+    for (int64_t c = 0; c < w->channels; c += w->chunk) {
+        int64_t end = least(c + w->chunk, w->channels);
+        x.depth = (end - c + VL - 1) / VL * VL * phases;
+        x.weight_step = x.depth * NR + TARE__WINO_LINE;
+        spread_panel(w, k, c, end, weights, x.weight_step, taps);
+        x.add = c > 0;
+        for (int64_t b = 0; b < blocks; b++) {
+            int64_t i = t0 + piece(t1 - t0, blocks, b), i1 = t0 + piece(t1 - t0, blocks, b + 1);
+            x.tiles = i1 - i;
+            x.in = w->v + i * w->pitch + c * phases;
+            multiply(w, &x, out, out_step_of(x.tiles), taps);
+            if (end == w->channels) { tiles_out(w, i, i1, k, out, out_step_of(x.tiles), taps); }
+        }
+    }
+}
+
+void TARE_K(wino_whole)(const tare__wino *w, int64_t begin, int64_t end) {
+    int64_t all = tare__wino_tiles(w);
     for (int64_t unit = begin; unit < end; unit++) {
-        int64_t share = unit / w->parts, part = unit % w->parts, k0 = part * w->part;
-        int64_t k1 = least(k0 + w->part, w->filters);
-        tare_real *sums = w->sums + unit * n * n * tare__wino_step(w, w->part);
-        double *bias = w->bias_sums ? w->bias_sums + share * room : NULL;
-        for (int64_t k = k0; bias && k < k1; k++) { bias[k] = 0; }
-        int64_t b0 = piece(w->blocks, w->shares, share);
-        for (int64_t b = b0; b < piece(w->blocks, w->shares, share + 1); b++) {
-            int64_t t0 = piece(all, w->blocks, b), t1 = piece(all, w->blocks, b + 1);
-            int64_t in_step = (t1 - t0) * w->pitch + TARE__WINO_LINE, dy_step = (t1 - t0) * w->part + TARE__WINO_LINE;
-            tiles_in(w, t0, t1, in, in_step, taps);
-            tiles_dy(w, t0, t1, k0, k1, dy, dy_step, bias, taps);
-            multiply(w, in, dy, in_step, dy_step, t1 - t0, k1 - k0, sums, b > b0);
+        int64_t panel = unit / w->parts, part = unit % w->parts;
+        int64_t t0 = piece(all, w->parts, part), t1 = piece(all, w->parts, part + 1);
+        if (w->taps == 3) {
+            panel_whole(w, panel * NR, t0, t1, 3);
+        } else {
+            panel_whole(w, panel * NR, t0, t1, 2);
         }
-    }
-}
-
-void TARE_K(wino_sums)(const tare__wino *w, int64_t begin, int64_t end) {
-    if (w->taps == 3) {
-        units_sums(w, begin, end, 3);
-    } else {
-        units_sums(w, begin, end, 2);
     }
 }

@@ -115,11 +115,11 @@ static ALWAYS_INLINE void strip_transform(const tare_real *from, int64_t stride,
 static ALWAYS_INLINE void tiles_in(const tare__wino *w, int64_t begin, int64_t end, tare_real *to, int64_t step,
                                    const int taps) {
     _Alignas(64) tare_real values[STRIP_ROWS * STRIP_COLUMNS * VL];
-    int64_t phases = w->stride * w->stride, one = w->pitch / phases;
+    int64_t phases = w->stride * w->stride;
     for (int64_t t = begin; t < end;) {
         strip s = strip_at(w, t, end);
         const tare_real *image = w->x + s.image * w->x_image;
-        for (int64_t c = 0; c < one; c += VL) {
+        for (int64_t c = 0; c < w->channels; c += VL) {
             planes p = { image + c * w->height * w->width, w->x_end, w->channels - c, w->height, w->width, 0, 0 };
             if (p.channels > VL) { p.channels = VL; }
             p.first_row = s.i * TILE * w->stride - w->pad_h;
@@ -127,8 +127,8 @@ static ALWAYS_INLINE void tiles_in(const tare__wino *w, int64_t begin, int64_t e
             strip_fill(&p, (TILE + taps - 1) * w->stride, (s.count * TILE + taps - 1) * w->stride, values);
             for (int64_t phase = 0; phase < phases; phase++) {
                 const tare_real *from = values + (phase / w->stride * STRIP_COLUMNS + phase % w->stride) * VL;
-                strip_transform(from, w->stride, s.count, to + (t - begin) * w->pitch + phase * one + c, step, w->pitch,
-                                taps, true);
+                strip_transform(from, w->stride, s.count, to + (t - begin) * w->pitch + c * phases + phase * VL, step,
+                                w->pitch, taps, true);
             }
         }
         t += s.count;

@@ -221,7 +221,9 @@ static void ahead_wino(const tare__conv2d_pass *p, tare__wino *w) {
     w->bias = p->bias;
     w->y = p->to;
     w->add = p->add;
-    tare__wino_pass(w, p->weight, p->scratch);
+    w->weight = p->weight;
+    w->weight_end = p->weight + v->k * v->c * v->r * v->s;
+    tare__wino_pass(w, p->scratch);
 }
 
 void tare__conv2d_ahead(const tare__conv2d_pass *p) {
@@ -243,7 +245,7 @@ void tare__conv2d_ahead(const tare__conv2d_pass *p) {
 size_t tare__conv2d_ahead_scratch(const tare__conv2d *v) {
     tare__conv c = tare__conv2d_conv(v);
     tare__wino w;
-    if (ahead_by_wino(v, &w)) { return (size_t)tare__wino_panels_size(&w) * sizeof(tare_real); }
+    if (ahead_by_wino(v, &w)) { return (size_t)tare__wino_pass_size(&w) * sizeof(tare_real); }
     if (!tare__kernels()->conv_prefers_wide(&c)) { return 0; }
     return (size_t)tare__conv2d_panels_size(v->groups, v->k, v->c * v->r * v->s) * sizeof(tare_real);
 }

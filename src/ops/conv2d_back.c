@@ -142,9 +142,10 @@ static void panel_phase(const input_job *j, const phase *a, const phase *b, tare
     tare__conv2d_panels_fill(&p);
 }
 
-/* A whole phase by Winograd's filtering, one after the other: their transformed weights share the room for panels. */
+/* A whole phase by Winograd's filtering, one after the other: they share the room for panels. The weights are turned round as they
+ * are read. */
 static void wino_phase(const input_job *j, const phase *a, const phase *b, tare_real *turned, int64_t none) {
-    (void)none;
+    (void)turned, (void)none;
     const tare__conv2d_pass *p = j->pass;
     const tare__conv2d *v = &p->v;
     tare__wino w;
@@ -154,7 +155,15 @@ static void wino_phase(const input_job *j, const phase *a, const phase *b, tare_
     w.bias = p->bias;
     w.y = p->to + a->start * v->w + b->start;
     w.add = p->add;
-    tare__wino_pass(&w, turned, j->panels);
+    w.weight = p->weight;
+    w.weight_end = p->weight + v->k * v->c * v->r * v->s;
+    w.w_size = v->r * v->s;
+    w.w_filter = w.w_size;
+    w.w_channel = w.w_size * v->c;
+    w.w_first = (a->first + (a->taps - 1) * a->step) * v->s + b->first + (b->taps - 1) * b->step;
+    w.w_row = -a->step * v->s;
+    w.w_column = -b->step;
+    tare__wino_pass(&w, j->panels);
 }
 
 static void input_phase(const input_job *j, const phase *a, const phase *b, tare_real *turned, int64_t unit) {
@@ -202,7 +211,7 @@ static int64_t panels_size(const tare__conv2d *v, bool *others) {
             phase b = phase_of(ib, v->w, v->s, v->stride_w, v->pad_w, v->dil_w);
             tare__wino w;
             if (phase_is_wino(v, &a, &b, &w)) {
-                size = tare__max(size, tare__wino_panels_size(&w));
+                size = tare__max(size, tare__wino_pass_size(&w));
             } else {
                 *others = true;
             }
@@ -218,9 +227,9 @@ void tare__conv2d_back(const tare__conv2d_pass *p) {
     panels_size(v, &others);
     j.panels = j.turned + turned_size(v);
     j.units = tare__conv2d_units_of(v->n, v->h / v->stride_h, v->c, p->macs);
-    tare_parallel_for(v->groups * v->c, tare__grain((double)(v->k * v->r * v->s)), turn_channels, &j);
     each_phase(&j, wino_phase, 0);
     if (!others) { return; }
+    tare_parallel_for(v->groups * v->c, tare__grain((double)(v->k * v->r * v->s)), turn_channels, &j);
     each_phase(&j, panel_phase, 0);
     tare_parallel_for(v->n * j.units.bands * j.units.parts, j.units.grain, input_units, &j);
 }

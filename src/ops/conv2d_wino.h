@@ -10,10 +10,11 @@
 bool tare__wino_pass_of(const tare__conv *c, int64_t images, tare__wino *w);
 bool tare__wino_sums_of(const tare__conv *c, int64_t images, tare__wino *w);
 
-/* Numbers of transformed weights. */
-int64_t tare__wino_panels_size(const tare__wino *w);
-/* From w->x to w->y; `weight` is [filters][channels][taps stride][taps stride], `panels` room for it transformed. */
-void tare__wino_pass(tare__wino *w, const tare_real *weight, tare_real *panels);
+/* Numbers of scratch that tare__wino_pass takes. */
+int64_t tare__wino_pass_size(const tare__wino *w);
+/* From w->x and w->weight to w->y. The steps through the weights are those of [filters][channels][taps stride][taps stride] unless
+ * the caller has set others. */
+void tare__wino_pass(tare__wino *w, tare_real *scratch);
 
 /* Bytes that tare__wino_sum takes. */
 size_t tare__wino_sums_scratch(const tare__wino *w);
