@@ -77,8 +77,9 @@ static void count_classes(const tare_real *p, int64_t n, int64_t classes, int64_
 }
 
 static tare_status measure_features(const judge *j, const tare_real *features, double *frechet) {
-    double *mean = tare_malloc((FEATURES + FEATURES * FEATURES) * sizeof *mean), *cov = mean + FEATURES;
+    double *mean = tare_malloc((FEATURES + FEATURES * FEATURES) * sizeof *mean);
     if (!mean) { return TARE_ENOMEM; }
+    double *cov = mean + FEATURES;
     tare_status s = tare_moments(j->count, FEATURES, features, mean, cov);
     if (s == TARE_OK) { s = tare_frechet(FEATURES, j->mean, j->cov, mean, cov, frechet); }
     tare_free(mean);
