@@ -4,8 +4,9 @@
 #include <string.h>
 
 const bench_workload *bench_at(int index) {
-    const bench_workload *const families[] = { bench_mlp,   bench_mnist_cnn, bench_norm_cnn, bench_resnet20, bench_gpt,
-                                               bench_sngan, bench_lstm,      bench_norms,    bench_conv };
+    const bench_workload *const families[] = { bench_mlp,  bench_mnist_cnn, bench_norm_cnn, bench_resnet20,
+                                               bench_gpt,  bench_sngan,     bench_lstm,     bench_norms,
+                                               bench_conv, bench_batches,   bench_depths };
     for (size_t f = 0; f < sizeof families / sizeof families[0]; f++) {
         for (const bench_workload *w = families[f]; w->name; w++) {
             if (index-- == 0) { return w; }
@@ -63,7 +64,7 @@ tare_status bench_images(bench *b, tare_shape shape, int64_t targets, int64_t cl
     for (int p = 0; p < BENCH_BATCHES; p++) {
         b->x[p] = tare_malloc((size_t)numel * sizeof(tare_real));
         if (!b->x[p]) { return TARE_ENOMEM; }
-        for (int64_t i = 0; i < numel; i++) { b->x[p][i] = (tare_real)tare_rng_uniform(&rng) * 2 - 1; }
+        tare_rng_fill_uniform(&rng, -1, 1, numel, b->x[p]);
         if (targets > 0 && !(b->target[p] = classes_new(&rng, targets, classes))) { return TARE_ENOMEM; }
     }
     return TARE_OK;

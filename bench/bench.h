@@ -37,7 +37,7 @@ struct bench_workload {
 
 /* Each ends with a NULL name. */
 extern const bench_workload bench_mlp[], bench_mnist_cnn[], bench_norm_cnn[], bench_resnet20[], bench_gpt[],
-    bench_sngan[], bench_lstm[], bench_norms[], bench_conv[];
+    bench_sngan[], bench_lstm[], bench_norms[], bench_conv[], bench_batches[], bench_depths[];
 
 /* All workloads, NULL after the last; one by name, or NULL. */
 const bench_workload *bench_at(int index);
@@ -48,7 +48,7 @@ void bench_close(bench *b);
 
 /* ---- for workloads ----------------------------------------------------------------------------------------------- */
 
-/* Batches of normally distributed x of this shape, each with `targets` classes below `classes`. */
+/* Batches of x in [-1, 1) of this shape, each with `targets` classes below `classes`. */
 tare_status bench_images(bench *b, tare_shape shape, int64_t targets, int64_t classes);
 /* Batches of text: x[B,T] of `symbols` as index, the next symbols as target; steps first ([T,B]) if wanted. */
 tare_status bench_text(bench *b, int64_t batch, int64_t length, int64_t symbols, bool steps_first);

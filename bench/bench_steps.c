@@ -3,7 +3,7 @@
  *   bench_steps --machine        processor, kernels and the machine's peaks, as JSON
  *   bench_steps NAME             warm up, then for each line on standard input, seconds, print that many seconds' worth of
  *                                times of a step in microseconds
- *   bench_steps NAME --first     the clock after the first step, then memory and work of a step, as JSON
+ *   bench_steps NAME --first     the clock before and after the first step, then memory and work of a step, as JSON
  *   bench_steps NAME --bits N    the losses of N steps to the last bit */
 #include "bench.h"
 
@@ -86,6 +86,7 @@ static int64_t state_bytes(const bench *b) {
 }
 
 static int print_first(bench *b) {
+    double start = tare_clock();
     if (b->workload->step(b, 0) != TARE_OK) { return fail(); }
     double clock = tare_clock(), flops = 0;
     b->look = add_work;
@@ -95,8 +96,9 @@ static int print_first(bench *b) {
     for (int64_t i = 2; i < 20 && (i < 5 || tare_clock() < clock + 1); i++) {
         if (b->workload->step(b, i) != TARE_OK) { return fail(); }
     }
-    printf("{\"clock\":%.6f,\"process_bytes\":%lld,\"step_bytes\":%zu,\"state_bytes\":%lld,\"flops\":%.0f}\n", clock,
-           (long long)tare_peak_memory(), tare_tape_peak(b->tape), (long long)state_bytes(b), flops);
+    printf("{\"start\":%.6f,\"clock\":%.6f,\"process_bytes\":%lld,\"step_bytes\":%zu,\"state_bytes\":%lld,\"flops\":%."
+           "0f}\n",
+           start, clock, (long long)tare_peak_memory(), tare_tape_peak(b->tape), (long long)state_bytes(b), flops);
     return 0;
 }
 

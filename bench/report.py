@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """From the figures that bench/run.py took to the tables in docs/benchmarks.md and a picture:  bench/report.py [docs/benchmarks.json]
 
-Of the Markdown file only what stands between the pairs of comments "steps", "norms" and "conv" is written."""
+Of the Markdown file only what stands between the pairs of comments "steps", "scaling", "norms" and "conv" is written."""
 import json
 import math
 import os
@@ -9,8 +9,13 @@ import sys
 
 HEAD = ("| workload | PyTorch ms (p10 to p90) | variant | Tare ms (p10 to p90) | ratio | least | GFLOP/s, of peak | 1 to 2 threads |\n"
         "|---|---|---|---|---|---|---|---|")
-MEMORY = ("| workload | step MiB | with state | PyTorch's tensors | process | PyTorch's | first step ms | PyTorch's | same bits |\n"
-          "|---|---|---|---|---|---|---|---|---|")
+MEMORY = ("| workload | step MiB | with state | PyTorch's tensors | process | PyTorch's | start ms | first step ms | PyTorch's start | "
+          "first step | same bits |\n|---|---|---|---|---|---|---|---|---|---|---|")
+SCALING = ("| net | Tare ms (p10 to p90) | per unit | of the least | PyTorch ms | per unit | of the least |\n"
+           "|---|---|---|---|---|---|---|")
+UNITS = {"batch": ("W3-bn, batch {}", "us a sample", 1e3), "layers": ("W5-gelu, {} layers", "ns a token and layer", 1e6 / 768)}
+THREADS = ("| workload | 1 thread ms | two such processes at once | 2 threads | 3 threads | 8 threads |\n"
+           "|---|---|---|---|---|---|")
 PASSES = ("norms", "conv")
 NORMS = ("| norm | shape | pass | PyTorch us | variant | Tare us (p10 to p90) | ratio | least | GB/s, of a copy |\n"
          "|---|---|---|---|---|---|---|---|---|")
@@ -26,6 +31,10 @@ def family(name):
 
 def is_pass(name):
     return family(name) in PASSES
+
+
+def is_step(name):
+    return name.startswith("W")
 
 
 def bar(name):
@@ -66,6 +75,8 @@ def row(name, r):
 
 def line(name, r):
     """For whoever waits."""
+    if family(name) == "threads":
+        return f"{name:32} {r['alone']['ms']:9.3f} ms alone, {r['both']['ms']:.3f} beside another{noisy(r)}"
     theirs = f"  PyTorch {r['torch']['ms']:9.3f} ms  {ratio(r):5.2f} times ({variant(name, r)})" if "torch" in r else ""
     return f"{name:32} {r['tare']['ms']:9.3f} ms{theirs}{noisy(r)}"
 
@@ -73,9 +84,9 @@ def line(name, r):
 def memory_row(name, r):
     mib = lambda key: f"{r[key] / 2**20:.1f}" if key in r else ""
     both = f"{(r['step_bytes'] + r['state_bytes']) / 2**20:.1f}"
-    theirs = f"{1e3 * r['torch_first']:.0f}" if "torch_first" in r else ""
+    ms = lambda key: f"{1e3 * r[key]:.0f}" if key in r else ""
     return (f"| {name} | {mib('step_bytes')} | {both} | {mib('torch_tensor_bytes')} | {mib('process_bytes')} | "
-            f"{mib('torch_process_bytes')} | {1e3 * r['first']:.0f} | {theirs} | {'yes' if r['same_bits'] else 'NO'} |")
+            f"{mib('torch_process_bytes')} | {ms('start')} | {ms('first')} | {ms('torch_start')} | {ms('torch_first')} | {'yes' if r['same_bits'] else 'NO'} |")
 
 
 # ---- passes -----------------------------------------------------------------------------------------------------------------
@@ -134,6 +145,44 @@ def conv_text(results):
     return "\n".join([CONV] + [conv_row(n, results[n]) for n in results if family(n) == "conv"])
 
 
+# ---- larger batches, more layers, more processes, more threads ------------------------------------------------------------------
+
+
+def scaling_rows(results, kind):
+    """The time of a step over what it has of the unit; flat is 1.00 from top to bottom."""
+    title, unit, factor = UNITS[kind]
+    sizes_of = {n: int(n.split("-")[-1]) for n in results if n.startswith(f"scaling-{kind}-")}
+    sides = [s for s in ("tare", "torch") if all(s in results[n] for n in sizes_of)]
+    each = {(n, s): factor * results[n][s]["ms"] / sizes_of[n] for n in sizes_of for s in sides}
+    lines = []
+    for n in sorted(sizes_of, key=sizes_of.get):
+        cells = [title.format(sizes_of[n]) + noisy(results[n])]
+        for s in ("tare", "torch"):
+            if s not in sides:
+                cells += ["", "", ""]
+                continue
+            least = min(v for (_, side), v in each.items() if side == s)
+            f = results[n][s]
+            cells += [times(f) if s == "tare" else times(f).split(" ")[0], f"{each[n, s]:.1f} {unit}", f"{each[n, s] / least:.2f}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def threads_row(name, r):
+    ratio_to = lambda f, base: f"{times(f)}, {f['ms'] / base['ms']:.2f}"
+    two = r["teams"]["2"]
+    return (f"| {name.removeprefix('threads-')}{noisy(r)} | {times(r['alone'])} | {ratio_to(r['both'], r['alone'])} | {times(two)} | "
+            + " | ".join(ratio_to(f, two) for t, f in r["teams"].items() if t != "2") + " |")
+
+
+def scaling_text(results):
+    lines = [SCALING] + scaling_rows(results, "batch") + scaling_rows(results, "layers")
+    crowded = [n for n in results if family(n) == "threads"]
+    if crowded:
+        lines += ["", "Behind each time: over that of one process alone, or of two threads.", "", THREADS]
+    return "\n".join(lines + [threads_row(n, results[n]) for n in crowded])
+
+
 # ---- steps ------------------------------------------------------------------------------------------------------------------
 
 
@@ -148,14 +197,17 @@ def machine_text(all_results):
 
 
 def order(results):
-    return sorted((n for n in results if not is_pass(n)), key=lambda n: (n.split("-")[0], -int(n.split("-b")[-1]) if n.startswith("W3") else 0))
+    return sorted((n for n in results if is_step(n)), key=lambda n: (n.split("-")[0], -int(n.split("-b")[-1]) if n.startswith("W3") else 0))
 
 
 def steps_text(results):
     names = order(results)
-    lines = [machine_text(results), "", HEAD] + [row(n, results[n]) for n in names]
+    lines = [machine_text({n: results[n] for n in names}), "", HEAD] + [row(n, results[n]) for n in names]
     if any(noisy(r) for r in results.values()):
         lines += ["", "\\* other processes took more than 3 % of the processors meanwhile."]
+    failed = [f"{n} ({', '.join(results[n]['torch']['failed'])})" for n in names if results[n].get("torch", {}).get("failed")]
+    if failed:
+        lines += ["", f"torch.compile failed, and took no part, in {'; '.join(failed)}."]
     lines += ["", "![ratios](benchmarks.svg)", "", "### Memory, start, bits", "", MEMORY]
     return "\n".join(lines + [memory_row(n, results[n]) for n in names])
 
@@ -195,7 +247,7 @@ def write(results, stem):
     with open(stem + ".svg", "w") as f:
         f.write(svg(results))
     text = open(stem + ".md").read() if os.path.exists(stem + ".md") else "# Speed\n"
-    for key, make in (("steps", steps_text), ("norms", norms_text), ("conv", conv_text)):
+    for key, make in (("steps", steps_text), ("scaling", scaling_text), ("norms", norms_text), ("conv", conv_text)):
         begin, end = f"<!-- {key} -->", f"<!-- /{key} -->"
         if begin not in text:
             text += f"\n{begin}\n{end}\n"

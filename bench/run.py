@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Training steps and passes of Tare beside PyTorch:  bench/run.py build/bin/bench_steps [NAME...]
 
-NAME picks workloads by the beginning of their names (W5, W3-bn, norms, conv); none: all. Each side works in a process of its own,
+NAME picks workloads by the beginning of their names (W5, W3-bn, norms, conv, scaling, threads); none: all. Each side works in a process of its own,
 stopped while the other is measured; they take turns, so that what the machine does meanwhile falls on both. PyTorch runs with
 threads bound and awake, malloc keeping its memory, fused optimizers, in both memory formats, with --compile also as torch.compile
 has them: the fastest counts. Results go into the JSON file, beside those of workloads that were not asked for, and from there
@@ -23,6 +23,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TORCH_ENV = {"OMP_WAIT_POLICY": "active", "OMP_PROC_BIND": "true", "OMP_PLACES": "cores",
              "GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=8589934592:"
                                "glibc.malloc.top_pad=67108864:glibc.malloc.arena_max=1"}
+TEAMS = [2, 3, 8]  # threads of the teams in the rows "threads-..."
+CROWDED = ["W1-b128", "W3-bn-b64", "W4", "W5-gelu"]  # where processes and threads outnumber cores: the rows "threads-..."
 CLOSE = 1.1  # variants of PyTorch within this of the best keep taking turns
 QUIET, NOISY = 0.02, 0.03  # share of the processors that others may take: before a turn, during the turns
 
@@ -77,6 +79,10 @@ class Patience:
 # ---- one side -------------------------------------------------------------------------------------------------------------
 
 
+class Died(Exception):
+    """A side that gave no answer."""
+
+
 class Side:
     """A process that answers with times of a step; stopped unless it is asked."""
 
@@ -88,18 +94,24 @@ class Side:
     def answer(self):
         line = self.process.stdout.readline().strip()
         if not line:
-            raise SystemExit(f"bench: {' '.join(self.command)} failed")
+            raise Died(f"bench: {' '.join(self.command)} failed")
         self.process.send_signal(signal.SIGSTOP)
         return line
 
-    def ask(self, line):
+    def begin(self, line):
         self.process.send_signal(signal.SIGCONT)
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
+
+    def ask(self, line):
+        self.begin(line)
         return self.answer()
 
     def turn(self, seconds, variant=""):
-        times = [float(x) for x in self.ask(f"{seconds} {variant}").split()]
+        self.keep(variant, self.ask(f"{seconds} {variant}"))
+
+    def keep(self, variant, answer):
+        times = [float(x) for x in answer.split()]
         self.samples.setdefault(variant, []).extend(times)
         self.turns.setdefault(variant, []).append(statistics.median(times))
 
@@ -120,14 +132,14 @@ class Tare(Side):
 class Torch(Side):
     """One process for a family of workloads, since it starts slowly."""
 
-    def __init__(self, a):
+    def __init__(self, a, compiles):
         script = os.path.join(HERE, "torch_workloads.py")
-        super().__init__([a.python, script, "serve", str(a.threads)] + ["--compile"] * a.compile,
+        super().__init__([a.python, script, "serve", str(a.threads)] + ["--compile"] * compiles,
                          {**TORCH_ENV, "OMP_NUM_THREADS": str(a.threads)})
 
     def load(self, name):
         self.samples, self.turns = {}, {}
-        self.variants = self.ask("load " + name).split(",")
+        self.variants, self.failed = ([v for v in part.split(",") if v] for part in self.ask("load " + name).split(";"))
 
     def promising(self):
         if not self.samples:
@@ -152,16 +164,18 @@ def figures(samples):
 
 
 def first_step(command, env, runs):
-    """Seconds from start to the end of the first step, the median of some runs; and what the last of them says."""
-    seconds = []
+    """Seconds from the start of the process to the beginning of the first step and to its end, medians of some runs; and what the
+    last of them says."""
+    starts, ends = [], []
     for _ in range(runs):
         start = time.monotonic()
         out = subprocess.run(command, text=True, capture_output=True, env={**os.environ, **env})
         if out.returncode:
             raise SystemExit(f"bench: {' '.join(command)}: {out.stderr}")
         result = json.loads(out.stdout)
-        seconds.append(result["clock"] - start)
-    return statistics.median(seconds), result
+        starts.append(result["start"] - start)
+        ends.append(result["clock"] - start)
+    return statistics.median(starts), statistics.median(ends), result
 
 
 def same_bits(program, name):
@@ -187,45 +201,99 @@ def take_turns(a, sides, theirs):
 
 def starts(a, name, theirs):
     """The first step, memory, and whether bits depend on threads: what a training step has and a pass has not."""
-    first, own = first_step([a.program, name, "--first"], {"OMP_NUM_THREADS": str(a.threads)}, 2)
+    start, first, own = first_step([a.program, name, "--first"], {"OMP_NUM_THREADS": str(a.threads)}, 5)
     result = {"step_bytes": own["step_bytes"], "state_bytes": own["state_bytes"], "process_bytes": own["process_bytes"],
-              "first": first, "same_bits": same_bits(a.program, name), "gflop": own["flops"] / 1e9}
+              "start": start, "first": first, "same_bits": same_bits(a.program, name), "gflop": own["flops"] / 1e9}
     if theirs:
-        first, other = first_step([a.python, os.path.join(HERE, "torch_workloads.py"), name, str(a.threads)],
+        start, first, other = first_step([a.python, os.path.join(HERE, "torch_workloads.py"), name, str(a.threads)],
                                   {"OMP_NUM_THREADS": str(a.threads)}, 1)
-        result.update(torch_first=first, torch_process_bytes=other["process_bytes"], torch_tensor_bytes=other["tensor_bytes"])
+        result.update(torch_start=start, torch_first=first, torch_process_bytes=other["process_bytes"], torch_tensor_bytes=other["tensor_bytes"])
     return result
+
+
+def stamp(a, loads):
+    return {"date": datetime.date.today().isoformat(), "machine": a.machine, "threads": a.threads,
+            "others": round(statistics.median(loads), 3)}
 
 
 def compare(a, name, sides, theirs):
     ours = sides[0]
     loads = take_turns(a, sides, theirs)
-    result = {"date": datetime.date.today().isoformat(), "machine": a.machine, "threads": a.threads,
-              "tare": figures(ours.samples[""]), "others": round(statistics.median(loads), 3)}
+    result = {**stamp(a, loads), "tare": figures(ours.samples[""])}
     if len(sides) > 1:
         result["tare_1"] = figures(sides[1].samples[""])
     if theirs:
         best = theirs.best()
-        result["torch"] = {**figures(theirs.samples[best]), "variant": best, "compile": a.compile}
+        result["torch"] = {**figures(theirs.samples[best]), "variant": best, "compile": a.compile, "failed": theirs.failed}
         result["least"] = round(min(t / o for t, o in zip(theirs.turns[best], ours.turns[""])), 2)
-    if report.is_pass(name):
-        result["gflop"] = first_step([a.program, name, "--first"], {"OMP_NUM_THREADS": str(a.threads)}, 1)[1]["flops"] / 1e9
-    else:
+    if report.is_step(name):
         result.update(starts(a, name, theirs))
+    else:
+        result["gflop"] = first_step([a.program, name, "--first"], {"OMP_NUM_THREADS": str(a.threads)}, 1)[2]["flops"] / 1e9
     return result
+
+
+def crowd(a, sides):
+    """One thread alone and two processes of one thread each at once; then 2, 3 and 8 threads in turn, none more than once at a
+    time. Pairs of the first are cores enough for both."""
+    one, two, *teams = sides
+    loads = []
+    for _ in range(a.turns):
+        a.patience.wait()
+        load = Load([s.process.pid for s in sides])
+        one.turn(a.seconds, "alone")
+        for s in (one, two):
+            s.begin(f"{a.seconds}")
+        for s in (one, two):
+            s.keep("both", s.answer())
+        for s in teams:
+            s.turn(a.seconds)
+        loads.append(load.share())
+    return {**stamp(a, loads), "alone": figures(one.samples["alone"]), "both": figures(one.samples["both"] + two.samples["both"]),
+            "teams": {str(t): figures(s.samples[""]) for t, s in zip(TEAMS, teams)}}
 
 
 def measure(a, name, theirs):
     sides = []
     try:
-        for threads in [a.threads] if report.is_pass(name) else [a.threads, 1]:
-            sides.append(Tare(a, name, threads))
-        if theirs:
-            theirs.load(name)
-        return compare(a, name, sides, theirs)
+        crowded = report.family(name) == "threads"
+        for threads in [1, 1, *TEAMS] if crowded else [a.threads, 1] if report.is_step(name) else [a.threads]:
+            sides.append(Tare(a, name.removeprefix("threads-"), threads))
+        return crowd(a, sides) if crowded else compare(a, name, sides, theirs)
     finally:
         for s in sides:
             s.close()
+
+
+class Opponent:
+    """The process of PyTorch, started anew for each family, and without torch.compile for a workload that it died of."""
+
+    def __init__(self, a):
+        self.a, self.side, self.family = a, None, None
+
+    def load(self, name):
+        """The side with this workload loaded; None where there is no PyTorch, or nothing to compare."""
+        if not self.a.python or report.family(name) == "threads":
+            return None
+        if report.family(name) != self.family:
+            self.close()
+            self.side, self.family = Torch(self.a, self.a.compile), report.family(name)
+        try:
+            self.side.load(name)
+        except Died:
+            self.close()
+            if not self.a.compile:
+                raise
+            print(f"bench: {name}: PyTorch died of torch.compile; on without it", file=sys.stderr)
+            self.side = Torch(self.a, False)
+            self.side.load(name)
+            self.side.failed = ["compile"]
+        return self.side
+
+    def close(self):
+        if self.side:
+            self.side.close()
+        self.side = self.family = None
 
 
 # ---- all of them ------------------------------------------------------------------------------------------------------------
@@ -233,6 +301,7 @@ def measure(a, name, theirs):
 
 def names_wanted(a):
     known = subprocess.run([a.program, "--list"], text=True, capture_output=True, check=True).stdout.split()
+    known += ["threads-" + n for n in CROWDED]
     for n in a.names:
         if not any(k.startswith(n) for k in known):
             raise SystemExit(f"bench: no workload begins with {n}; there are {' '.join(known)}")
@@ -250,24 +319,18 @@ def versions(a):
 
 def measure_families(a, names, results):
     """Row by row into the JSON file, so that a run that is cut short has not been for nothing."""
-    theirs = None
-    for n, name in enumerate(names):
-        if a.python and (n == 0 or report.family(name) != report.family(names[n - 1])):
-            if theirs:
-                theirs.close()
-            theirs = Torch(a)
-        try:
-            results.setdefault("workloads", {})[name] = measure(a, name, theirs)
-        except BaseException:
-            if theirs:
-                theirs.close()
-            raise
-        print(report.line(name, results["workloads"][name]), flush=True)
-        with open(a.out + ".new", "w") as f:
-            json.dump(results, f, indent=1)
-        os.replace(a.out + ".new", a.out)
-    if theirs:
-        theirs.close()
+    opponent = Opponent(a)
+    try:
+        for name in names:
+            results.setdefault("workloads", {})[name] = measure(a, name, opponent.load(name))
+            print(report.line(name, results["workloads"][name]), flush=True)
+            with open(a.out + ".new", "w") as f:
+                json.dump(results, f, indent=1)
+            os.replace(a.out + ".new", a.out)
+    except Died as what:
+        raise SystemExit(str(what)) from None
+    finally:
+        opponent.close()
 
 
 def main():

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """The workloads of bench/workloads in PyTorch, each in several variants (memory format, torch.compile); bench/run.py times them.
 
-  torch_workloads.py serve THREADS [--compile]  for each line "load NAME" on standard input warm up and print the variants, then for
-                                            each "SECONDS VARIANT" so many seconds' worth of times of a step in microseconds
-  torch_workloads.py NAME THREADS           the clock after the first step, memory of process and tensors, as JSON"""
+  torch_workloads.py serve THREADS [--compile]  for each line "load NAME" on standard input warm up and print the variants, and behind
+                                            a semicolon those that failed; then for each "SECONDS VARIANT" so many seconds' worth
+                                            of times of a step in microseconds
+  torch_workloads.py NAME THREADS           the clock before and after the first step, memory of process and tensors, as JSON"""
 import gc
 import json
 import sys
@@ -283,6 +284,8 @@ WORKLOADS = {
     "W6-in": gan("in"),
     "W6-bn": gan("bn"),
     "W7": text(LSTM, lambda net: adam(net, 2e-3), (64, 32)),
+    **{f"scaling-batch-{b}": images(lambda: norm_cnn("bn"), adam, (b, 1, 28, 28)) for b in (16, 32, 64, 128, 256, 512)},
+    **{f"scaling-layers-{n}": text(lambda n=n: GPT(n, 128, 4, 64, "gelu"), adamw, (12, 64)) for n in (2, 4, 8, 16)},
     **{name: layer_pass(name) for name in PASSES},
 }
 
@@ -326,6 +329,7 @@ def process_bytes():
 
 
 def first(step):
+    start = time.monotonic()
     step()
     clock = time.monotonic()
     for _ in range(2):
@@ -336,7 +340,7 @@ def first(step):
         step()  # meets the optimizer's state
         mode.peak = mode.now
         step()
-    print(json.dumps({"clock": clock, "process_bytes": process, "tensor_bytes": mode.peak}))
+    print(json.dumps({"start": start, "clock": clock, "process_bytes": process, "tensor_bytes": mode.peak}))
 
 
 # ---- serving --------------------------------------------------------------------------------------------------------------
@@ -353,12 +357,12 @@ def warm_up(make, variant):
 
 
 def load(name, compile_too):
-    """The steps of a workload's variants; what was there before is gone by then."""
+    """The steps of a workload's variants, and the variants that failed; what was there before is gone by then."""
     gc.collect()
     if compile_too:
         torch._dynamo.reset()  # which else gives up compiling nets that it thinks are one
     make, variants = WORKLOADS[name]
-    steps = {}
+    steps, failed = {}, []
     for variant in variants:
         if "compile" in variant and not compile_too:
             continue
@@ -366,8 +370,9 @@ def load(name, compile_too):
             torch.manual_seed(1)
             steps[variant] = warm_up(make, variant)
         except Exception as error:  # torch.compile does not know everything
-            print(f"{name}, {variant}: {str(error).splitlines()[0]}", file=sys.stderr)
-    return steps
+            print(f"{name}, {variant}: {(str(error) or repr(error)).splitlines()[0]}", file=sys.stderr)
+            failed.append(variant)
+    return steps, failed
 
 
 def serve(compile_too):
@@ -376,8 +381,8 @@ def serve(compile_too):
         what, which = line.rstrip("\n").split(" ", 1)
         if what == "load":
             steps = {}
-            steps = load(which, compile_too)
-            print(",".join(steps), flush=True)
+            steps, failed = load(which, compile_too)
+            print(",".join(steps) + ";" + ",".join(failed), flush=True)
             continue
         step, times, end = steps[which], [], time.perf_counter() + float(what)
         while len(times) < 3 or (time.perf_counter() < end and len(times) < 20000):

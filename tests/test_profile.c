@@ -89,12 +89,72 @@ static void looking_changes_nothing(void **state) {
     assert_int_equal(watched.second, 3 + TIMED);
 }
 
+/* A player of a game: a net, its optimizer and its tape. */
+typedef struct player {
+    tare_params *ps;
+    tare_layer *net;
+    tare_optim *optim;
+    tare_tape *tape;
+} player;
+
+static player player_new(const char *name, int64_t width) {
+    player p = { .ps = tare_params_new(1) };
+    p.net = tare_layer_linear(p.ps, name, width, width, (tare_layer_linear_opt){ 0 });
+    p.optim = tare_adam_new(p.ps, (tare_adam_opt){ 0 });
+    p.tape = tare_tape_new((tare_tape_opt){ .training = true });
+    return p;
+}
+
+static void learn(player *p, int64_t n, int64_t width) {
+    tare_tape_reset(p->tape);
+    tare_tensor *x = tare_input(p->tape, TARE_SHAPE(n, width), NULL);
+    for (int64_t i = 0; i < x->numel; i++) { x->data[i] = 1; }
+    tare_tensor *loss = tare_mean(p->tape, tare_forward(p->net, p->tape, x), 0, false);
+    tare_params_zero_grad(p->ps);
+    assert_ok(tare_backward(p->tape, tare_mean(p->tape, loss, 0, false)));
+    assert_ok(tare_optim_step(p->optim));
+}
+
+/* What one player's tape still holds counts while the other learns, and a reset is no layer's gift. */
+static void two_players_are_seen_as_one_step(void **state) {
+    (void)state;
+    player a = player_new("first", 256), b = player_new("second", 512);
+    tare_profile *profile = tare_profile_new(&(tare_profile_opt){ .memory = true, .profile = TIMED }, a.tape, a.optim);
+    assert_ok(tare_profile_also(profile, b.tape, b.optim));
+    int texts = 0;
+    for (int step = 1; step <= STEPS; step++) {
+        learn(&a, 1024, 256);
+        learn(&b, 1024, 512);
+        const char *text = tare_profile_step(profile);
+        if (!text) { continue; }
+        if (texts++ == 0) {
+            assert_contains(text, "\nfirst                                                1.00 ");
+            assert_contains(text, "\nsecond                                               2.00 ");
+            assert_contains(text, "parameters 1.25, gradients 1.25, optimizer 2.51"); /* 256 x 257 + 512 x 513 values */
+        } else {
+            assert_contains(text, "\nlinear                    2 ");
+            assert_contains(text, "\nmean                      4 ");
+        }
+    }
+    assert_int_equal(texts, 2);
+    for (int i = 2; i < 8; i++) { assert_ok(tare_profile_also(profile, NULL, a.optim)); }
+    assert_int_equal(tare_profile_also(profile, NULL, a.optim), TARE_EINVAL);
+    tare_profile_free(profile);
+    player *both[] = { &a, &b };
+    for (int i = 0; i < 2; i++) {
+        tare_tape_free(both[i]->tape);
+        tare_optim_free(both[i]->optim);
+        tare_params_free(both[i]->ps);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(asked_for_nothing_it_says_nothing),
         cmocka_unit_test(times_come_by_op_after_the_steps_asked_for),
         cmocka_unit_test(memory_comes_by_layer_after_the_second_step),
         cmocka_unit_test(looking_changes_nothing),
+        cmocka_unit_test(two_players_are_seen_as_one_step),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -327,6 +327,27 @@ static void test_quiet_json_dry(void **state) {
     assert_contains(o->out, "{\"event\":\"test\",\"samples\":2048,\"coverage\":");
 }
 
+/* Time and memory of both players; neither changes a weight. */
+static void test_profile(void **state) {
+    (void)state;
+    char with[512];
+    snprintf(with, sizeof with, "%s", place("profile"));
+    const outcome *o = run("tare-gan " QUICK "--steps 8 --profile 3 --memory --n-dis 2 --out %s", with);
+    assert_code(0, o);
+    assert_contains(o->out, "memory of a step, in MiB");
+    assert_contains(o->out, "\ng.fc1 ");
+    assert_contains(o->out, "\nd.fc1 ");
+    assert_contains(o->out, "(3 steps on 1 threads)");
+    assert_contains(o->out, "\n(optimizer) ");
+    const char *without = place("no_profile");
+    assert_code(0, run("tare-gan " QUICK "--steps 8 --n-dis 2 --out %s", without));
+    assert_true(same_tensor(with, without, "g.fc1.weight"));
+    assert_true(same_tensor(with, without, "d.fc1.weight"));
+    o = run("tare-gan --eval %s --memory", with);
+    assert_code(2, o);
+    assert_contains(o->err, "--eval makes none");
+}
+
 static void test_usage(void **state) {
     (void)state;
     static const struct {
@@ -376,6 +397,7 @@ int main(void) {
         cmocka_unit_test(test_the_other_player_is_frozen),
         cmocka_unit_test(test_collapse_is_named),
         cmocka_unit_test(test_quiet_json_dry),
+        cmocka_unit_test(test_profile),
         cmocka_unit_test(test_usage),
     };
     return cmocka_run_group_tests(tests, make_data, remove_data);

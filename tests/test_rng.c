@@ -1,4 +1,5 @@
-/* test_rng.c - the random numbers: Philox's published answers, streams that do not touch, distributions as promised. */
+/* test_rng.c - the random numbers: Philox's published answers, streams that do not touch, distributions as promised.
+ * tare-test: isa */
 #include "testing_support.h"
 
 #include <math.h>
@@ -188,11 +189,35 @@ static void shuffle_gives_every_order_alike(void **state) {
     assert_int_equal(one, 9);
 }
 
+/* Many at once: what single draws give, from any place of the stream, into a strip's end and beyond a thread's share. */
+static void a_fill_is_as_many_draws(void **state) {
+    (void)state;
+    static tare_real filled[9001];
+    for (int normal = 0; normal < 2; normal++) {
+        for (int64_t n = 1; n <= 9001; n = 9 * n + (n == 1) + 100) {
+            tare_rng rng = tare_rng_new(3, "init"), single;
+            rng.counter = UINT32_MAX - 70; /* so that the index passes 32 bits */
+            single = rng;
+            filled[n - 1] = 0;
+            (normal ? tare_rng_fill_normal : tare_rng_fill_uniform)(&rng, 0.25, 3, n, filled);
+            for (int64_t i = 0; i < n; i++) {
+                double want = normal ? 0.25 + 3 * tare_rng_normal(&single) : 0.25 + 2.75 * tare_rng_uniform(&single);
+                assert_true(filled[i] == (tare_real)want);
+            }
+            assert_int_equal(rng.counter, single.counter);
+        }
+    }
+    tare_rng rng = tare_rng_new(3, "init");
+    tare_rng_fill_uniform(&rng, 0, 1, 0, NULL);
+    assert_int_equal(rng.counter, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(philox_as_published),
         cmocka_unit_test(streams_stay_what_they_are),
         cmocka_unit_test(the_struct_is_the_whole_state),
+        cmocka_unit_test(a_fill_is_as_many_draws),
         cmocka_unit_test(streams_do_not_touch),
         cmocka_unit_test(order_of_splits_does_not_matter),
         cmocka_unit_test(uniform_is_uniform),

@@ -1,9 +1,11 @@
-/* gpt.c - W5: a GPT of characters: learned positions, pre-norm blocks without biases in the linear maps, tied head; AdamW. */
+/* gpt.c - W5: a GPT of characters: learned positions, pre-norm blocks without biases in the linear maps, tied head; AdamW. And the
+ * small one with 2 to 16 layers. */
 #include "../bench.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-enum { SYMBOLS = 65 };
+enum { SYMBOLS = 65, MOST_LAYERS = 16 };
 
 typedef struct sizes {
     int layers;
@@ -13,21 +15,24 @@ typedef struct sizes {
 
 static sizes sizes_of(const bench *b) {
     if (strcmp(b->workload->variant, "large") == 0) { return (sizes){ 6, 384, 6, 256, "gelu" }; }
+    int layers = atoi(b->workload->variant);
+    if (layers > 0) { return (sizes){ layers, 128, 4, 64, "gelu" }; }
     return (sizes){ 4, 128, 4, 64, b->workload->variant };
 }
 
 static tare_status make(bench *b) {
-    static const char *const names[] = { "blocks.0", "blocks.1", "blocks.2", "blocks.3", "blocks.4", "blocks.5" };
     tare_params *ps = b->params[0];
     sizes s = sizes_of(b);
     tare_layer *embedding = tare_layer_embedding(ps, "embedding", SYMBOLS, s.width);
     if (embedding) { tare_init_normal(ps, embedding->weight, 0, 0.02); }
-    tare_layer *layers[9] = { tare_layer_positions(ps, "positions", s.context, s.width,
-                                                   (tare_layer_positions_opt){ 0 }) };
+    tare_layer *layers[MOST_LAYERS + 3] = { tare_layer_positions(ps, "positions", s.context, s.width,
+                                                                 (tare_layer_positions_opt){ 0 }) };
     int n = 1;
     for (int i = 0; i < s.layers; i++) {
+        char name[24];
+        snprintf(name, sizeof name, "blocks.%d", i);
         layers[n++] = tare_layer_transformer(
-            ps, names[i], s.width,
+            ps, name, s.width,
             (tare_layer_transformer_opt){ .heads = s.heads, .causal = true, .no_bias = true, .act = s.act });
     }
     layers[n++] = tare_norm_layer(ps, "norm", "ln", TARE_SHAPE(s.width));
@@ -52,5 +57,13 @@ const bench_workload bench_gpt[] = {
     { "W5-gelu", "gelu", 12, make, step },
     { "W5-swiglu", "swiglu", 12, make, step },
     { "W5-large", "large", 8, make, step },
+    { 0 },
+};
+
+const bench_workload bench_depths[] = {
+    { "scaling-layers-2", "2", 12, make, step },
+    { "scaling-layers-4", "4", 12, make, step },
+    { "scaling-layers-8", "8", 12, make, step },
+    { "scaling-layers-16", "16", 12, make, step },
     { 0 },
 };

@@ -1,4 +1,5 @@
-/* norm_cnn.c - W3: three blocks of convolution, norm, ReLU and pooling, 32-64-128 channels, as `tare mnist` has them; Adam. */
+/* norm_cnn.c - W3: three blocks of convolution, norm, ReLU and pooling, 32-64-128 channels, as `tare mnist` has them; Adam. And
+ * the same with batch norm for batches of 16 to 512. */
 #include "../bench.h"
 
 static tare_status make(bench *b) {
@@ -31,3 +32,8 @@ const bench_workload bench_norm_cnn[] = {
     EACH_BATCH("none", "none"), EACH_BATCH("bn", "bn"), EACH_BATCH("gn8", "gn:8"),
     EACH_BATCH("in", "in"),     EACH_BATCH("ln", "ln"), { 0 },
 };
+
+#define OF_BATCH(n)                                                                                                    \
+    { "scaling-batch-" #n, "bn", n, make, bench_classify }
+const bench_workload bench_batches[] = { OF_BATCH(16),  OF_BATCH(32),  OF_BATCH(64), OF_BATCH(128),
+                                         OF_BATCH(256), OF_BATCH(512), { 0 } };

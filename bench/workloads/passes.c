@@ -26,7 +26,7 @@ static tare_status make_arrays(bench *b, tare_shape out) {
         int64_t n = tare_shape_numel(a == DY ? out : b->input);
         b->x[a] = tare_malloc((size_t)n * sizeof(tare_real));
         if (!b->x[a]) { return TARE_ENOMEM; }
-        for (int64_t i = 0; i < n; i++) { b->x[a][i] = (tare_real)tare_rng_normal(&rng); }
+        tare_rng_fill_normal(&rng, 0, 1, n, b->x[a]);
     }
     if (goes_backward(b)) { return TARE_OK; }
     tare_tape_free(b->tape);

@@ -56,7 +56,7 @@ static tare_tensor *fake_images(bench *b, int64_t i) {
     tare_tensor *z = tare_input(b->tape, TARE_SHAPE(batch, NOISE), NULL);
     if (!z) { return NULL; }
     tare_rng rng = tare_rng_split(tare_rng_new(1, "noise"), (uint64_t)i);
-    for (int64_t k = 0; k < z->numel; k++) { z->data[k] = (tare_real)tare_rng_normal(&rng); }
+    tare_rng_fill_normal(&rng, 0, 1, z->numel, z->data);
     tare_tensor *h = tare_forward(b->net[0]->children[0], b->tape, z);
     return tare_forward(b->net[0]->children[1], b->tape, tare_reshape(b->tape, h, TARE_SHAPE(batch, 256, 4, 4)));
 }

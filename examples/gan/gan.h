@@ -24,6 +24,8 @@ typedef struct options {
     int64_t sample, sample_seed, sample_class;
     /* the run's folder, seed, threads, output */
     tare_run_opt run;
+    /* where the time and memory of a step go */
+    tare_profile_opt look;
 } options;
 
 /* Exit codes: 1 a failed run, 2 usage, 3 a loss or gradient is NaN or Inf. */

@@ -99,6 +99,9 @@ static tare_status check_uses(const tare_options *args, const options *o) {
         return tare_fail(TARE_EINVAL, "--sample, --png, --sample-seed and --sample-class need a trained generator: "
                                       "--eval RUN, the folder of a run");
     }
+    if (o->eval && (o->look.profile > 0 || o->look.memory)) {
+        return tare_fail(TARE_EINVAL, "--profile and --memory look at steps of training, and --eval makes none");
+    }
     if (drawing && o->sample == 0) { return tare_fail(TARE_EINVAL, "how many samples? --sample 64"); }
     return TARE_OK;
 }
@@ -161,6 +164,7 @@ static tare_status resolve_data(tare_options *args, const options *o) {
 int options_read(tare_options *args, options *o, int argc, char **argv) {
     tare_status s = tare_options_add(args, table, o);
     if (s == TARE_OK) { s = tare_options_add(args, tare_run_options, &o->run); }
+    if (s == TARE_OK) { s = tare_options_add(args, tare_profile_options, &o->look); }
     if (s == TARE_OK) { s = tare_options_add(args, other_uses, o); }
     if (s == TARE_OK) { s = tare_options_parse(args, argc, argv); }
     if (s != TARE_OK) { return usage(); }

@@ -10,7 +10,7 @@ enum { CHUNK = 64 /* samples at once */, RECALIBRATION = 16 /* such chunks, for 
 
 void draw_z(uint64_t seed, const char *purpose, uint64_t batch, int64_t n, int64_t z_dim, tare_real *z) {
     tare_rng rng = tare_rng_split(tare_rng_new(seed, purpose), batch);
-    for (int64_t i = 0; i < n * z_dim; i++) { z[i] = (tare_real)tare_rng_normal(&rng); }
+    tare_rng_fill_normal(&rng, 0, 1, n * z_dim, z);
 }
 
 void draw_labels(uint64_t seed, const char *purpose, uint64_t batch, int64_t n, int64_t classes, int32_t *labels) {

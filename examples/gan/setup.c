@@ -233,6 +233,13 @@ static tare_status print_dry_run(trainer *t, const tare_options *args) {
     return s;
 }
 
+static tare_status make_profile(trainer *t) {
+    t->profile = tare_profile_new(&t->o->look, t->d.tape, t->d.optim);
+    if (!t->profile) { return TARE_ENOMEM; }
+    tare_status s = tare_profile_also(t->profile, t->g.tape, t->g.optim);
+    return s == TARE_OK ? tare_profile_also(t->profile, t->fake_tape, NULL) : s;
+}
+
 /* ---- beginning and end ------------------------------------------------------------------------------------------- */
 
 int trainer_begin(trainer *t, const tare_options *args) {
@@ -246,6 +253,7 @@ int trainer_begin(trainer *t, const tare_options *args) {
         .stream = stdout, .quiet = o->run.quiet || o->run.json, .total = o->steps, .unit = "steps" });
     s = t->progress ? print_start(t) : TARE_ENOMEM;
     if (s == TARE_ESHAPE) { return fail(EXIT_USAGE); } /* a norm that the samples have no positions for, ... */
+    if (s == TARE_OK) { s = make_profile(t); }
     if (s == TARE_OK) { s = bind_state(t); }
     if (s == TARE_OK && o->run.dry_run) { return print_dry_run(t, args) == TARE_OK ? 0 : fail(1); }
     if (s == TARE_OK) { s = open_run(t, args); }
@@ -259,6 +267,7 @@ void trainer_end(trainer *t) {
     tare_run_close(t->run);
     tare_free(t->summary);
     tare_progress_free(t->progress);
+    tare_profile_free(t->profile);
     tare_checkpoint_free(t->state);
     judge_free(t->judge);
     sampler_free(&t->sampler);

@@ -5,9 +5,11 @@
 
 /* A new batch of z and classes. */
 static void draw(trainer *t, int64_t n) {
+    tare_profile_enter(t->profile, TARE_PROFILE_DATA);
     uint64_t seed = (uint64_t)t->o->run.seed, batch = (uint64_t)t->draws++;
     draw_z(seed, "z", batch, n, t->o->z_dim, t->z);
     draw_labels(seed, "z", batch, n, t->data.what.classes, t->labels);
+    tare_profile_enter(t->profile, TARE_PROFILE_TAPE);
 }
 
 static tare_tensor *generate(trainer *t, tare_tape *tape, int64_t n) {
@@ -22,17 +24,19 @@ static double mean_of(const tare_tensor *x) {
 }
 
 /* Backward and update of one player; *norm is the length of its gradient. */
-static tare_status update(player *p, tare_tensor *loss, double *norm) {
+static tare_status update(trainer *t, player *p, tare_tensor *loss, double *norm) {
     if (!loss) { return tape_status(p->tape); }
     if (!isfinite(tare_item(loss))) { return tare_fail(TARE_ENONFINITE, "the loss is %g", tare_item(loss)); }
     tare_params_zero_grad(p->ps);
     tare_status s = tare_backward(p->tape, loss);
+    tare_profile_enter(t->profile, TARE_PROFILE_OPTIMIZER);
     /* Nothing is clipped, but a gradient of NaN or Inf is found before it reaches the weights. */
     return s == TARE_OK ? tare_optim_step_clipped(p->optim, (double)INFINITY, norm) : s;
 }
 
 /* The next batch of real samples; at the end of an epoch the first of the next one. */
 static tare_status next_batch(trainer *t, tare_batch *b) {
+    tare_profile_enter(t->profile, TARE_PROFILE_DATA);
     if (tare_loader_next(t->loader, b) || tare_loader_next(t->loader, b)) { return TARE_OK; }
     return tare_loader_status(t->loader);
 }
@@ -69,7 +73,7 @@ static tare_status learn_d(trainer *t) {
     tare_tensor *loss = tare_add(tape, tare_gan_loss(tape, on_real, t->loss, TARE_GAN_D_REAL),
                                  tare_gan_loss(tape, on_fake, t->loss, TARE_GAN_D_FAKE));
     double value = loss ? tare_item(loss) : 0; /* backward frees what a penalty is added to */
-    s = update(&t->d, with_penalty(t, loss, &b, fake), &norm);
+    s = update(t, &t->d, with_penalty(t, loss, &b, fake), &norm);
     if (s == TARE_OK && t->o->clip_weights > 0) { s = tare_clip_weights(t->d.ps, t->o->clip_weights); }
     if (s != TARE_OK) { return s; }
     t->sums.d_loss += value;
@@ -86,7 +90,7 @@ static tare_status learn_g(trainer *t) {
     tare_tape_reset(tape);
     tare_tensor *fake = generate(t, tape, t->o->batch);
     tare_tensor *loss = tare_gan_loss(tape, net_forward(t->d.net, tape, fake, t->labels), t->loss, TARE_GAN_G);
-    tare_status s = update(&t->g, loss, &norm);
+    tare_status s = update(t, &t->g, loss, &norm);
     if (s != TARE_OK) { return s; }
     t->sums.g_loss += tare_item(loss);
     t->sums.g_grad += norm;

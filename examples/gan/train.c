@@ -27,12 +27,15 @@ static tare_status one_step(trainer *t) {
     if (s == TARE_ENONFINITE) { return nonfinite(t, who); }
     if (s != TARE_OK) { return s; }
     t->seconds += tare_clock() - start;
+    tare_profile_enter(t->profile, TARE_PROFILE_REST);
     double d_n = (double)t->sums.d_n, g_n = (double)t->sums.g_n;
     tare_progress_step(t->progress, 1, "D %.3f  G %.3f  D(x) %.2f  D(G(z)) %.2f", t->sums.d_loss / d_n,
                        t->sums.g_loss / g_n, t->sums.d_real / d_n, t->sums.d_fake / d_n);
     bool last = all_made(t);
     if (t->step % LOG_EVERY == 0 || last) { s = log_train(t); }
     if (s == TARE_OK && (t->step % t->o->sample_every == 0 || last)) { s = look(t); }
+    const char *profile = tare_profile_step(t->profile);
+    if (profile) { tare_progress_print(t->progress, "%s", profile); }
     return s;
 }
 

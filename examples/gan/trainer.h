@@ -39,6 +39,7 @@ typedef struct trainer {
     sampler sampler;
     judge *judge;
     tare_progress *progress;
+    tare_profile *profile;
     tare_run *run;
     char *summary;          /* of both nets */
     tare_checkpoint *state; /* all that follows and the players */

@@ -158,6 +158,10 @@ TARE_API void tare_rng_block(tare_rng rng, uint64_t index, uint32_t out[4]);
 TARE_API uint32_t tare_rng_u32(tare_rng *rng);
 TARE_API double tare_rng_uniform(tare_rng *rng);                           /* in [0, 1), 53 bits */
 TARE_API double tare_rng_normal(tare_rng *rng);                            /* mean 0, variance 1 (Box-Muller) */
+/* tare_rng_fill_uniform - to[i] = lo + (hi - lo) u, tare_rng_fill_normal - to[i] = mean + std z: n draws at once, on all threads, the
+ * same to the bit as n calls of the two above. */
+TARE_API void tare_rng_fill_uniform(tare_rng *rng, double lo, double hi, int64_t n, tare_real *to);
+TARE_API void tare_rng_fill_normal(tare_rng *rng, double mean, double std, int64_t n, tare_real *to);
 TARE_API uint64_t tare_rng_below(tare_rng *rng, uint64_t n);               /* in [0, n), unbiased; n > 0 */
 TARE_API void tare_rng_shuffle(tare_rng *rng, uint32_t *index, int64_t n); /* Fisher-Yates */
 

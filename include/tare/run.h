@@ -347,6 +347,10 @@ typedef enum tare_profile_part {
  * last step. */
 TARE_API tare_profile *tare_profile_new(const tare_profile_opt *opt, tare_tape *tape, const tare_optim *optim);
 TARE_API void tare_profile_free(tare_profile *profile);
+/* tare_profile_also - another tape or optimizer that takes part in each step, as a GAN has; either may be NULL. Times, memory and
+ * state are those of all.
+ *   errors  TARE_EINVAL: more than 8 tapes or optimizers */
+TARE_API tare_status tare_profile_also(tare_profile *profile, tare_tape *tape, const tare_optim *optim);
 /* tare_profile_enter - this part of the step begins. NULL or asleep: does nothing. */
 TARE_API void tare_profile_enter(tare_profile *profile, tare_profile_part part);
 /* tare_profile_step - a step is over. The text to print, the profile's own, or NULL where there is none yet: memory after the second

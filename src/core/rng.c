@@ -1,6 +1,6 @@
 /* rng.c - Philox4x32-10: ten rounds of multiply and mix turn (key, stream, counter) into four random words.
  * Source: Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3", section 3.3. */
-#include <tare/core.h>
+#include "../kernels/philox.h"
 
 #include <math.h>
 
@@ -54,12 +54,17 @@ double tare_rng_uniform(tare_rng *rng) {
     return to_uniform(word[0], word[1]);
 }
 
-double tare_rng_normal(tare_rng *rng) {
+/* Box and Muller 1958, of whose two values one is taken. */
+static double to_normal(uint32_t w0, uint32_t w1, uint32_t w2, uint32_t w3) {
     const double two_pi = 6.283185307179586476925;
+    double u = 1 - to_uniform(w0, w1); /* (0, 1]: its logarithm is finite */
+    return sqrt(-2 * log(u)) * cos(two_pi * to_uniform(w2, w3));
+}
+
+double tare_rng_normal(tare_rng *rng) {
     uint32_t word[4];
     tare_rng_block(*rng, rng->counter++, word);
-    double u = 1 - to_uniform(word[0], word[1]); /* (0, 1]: its logarithm is finite */
-    return sqrt(-2 * log(u)) * cos(two_pi * to_uniform(word[2], word[3]));
+    return to_normal(word[0], word[1], word[2], word[3]);
 }
 
 uint64_t tare_rng_below(tare_rng *rng, uint64_t n) {
@@ -79,4 +84,48 @@ void tare_rng_shuffle(tare_rng *rng, uint32_t *index, int64_t n) {
         index[i] = index[j];
         index[j] = swap;
     }
+}
+
+/* ---- many at once ------------------------------------------------------------------------------------------------ */
+
+enum {
+    STRIP = TARE__PHILOX_BLOCKS,
+    GRAIN = 64
+}; /* values whose words are drawn together, strips that a thread takes */
+
+typedef struct fill {
+    tare_rng rng;
+    int64_t n;
+    double from, factor;
+    bool normal;
+    tare_real *to;
+} fill;
+
+static void fill_strips(void *context, int64_t begin, int64_t end) {
+    const fill *f = context;
+    uint32_t w[4][STRIP];
+    for (int64_t at = begin * STRIP; at < end * STRIP && at < f->n; at += STRIP) {
+        int64_t n = f->n - at < STRIP ? f->n - at : STRIP;
+        tare_real *to = f->to + at;
+        tare__kernels()->philox(f->rng, f->rng.counter + (uint64_t)at, w);
+        for (int64_t i = 0; i < n; i++) {
+            double x = f->normal ? to_normal(w[0][i], w[1][i], w[2][i], w[3][i]) : to_uniform(w[0][i], w[1][i]);
+            to[i] = (tare_real)(f->from + f->factor * x);
+        }
+    }
+}
+
+static void fill_all(tare_rng *rng, int64_t n, fill f) {
+    f.rng = *rng;
+    f.n = n;
+    tare_parallel_for((n + STRIP - 1) / STRIP, GRAIN, fill_strips, &f);
+    rng->counter += (uint64_t)n;
+}
+
+void tare_rng_fill_uniform(tare_rng *rng, double lo, double hi, int64_t n, tare_real *to) {
+    fill_all(rng, n, (fill){ .from = lo, .factor = hi - lo, .to = to });
+}
+
+void tare_rng_fill_normal(tare_rng *rng, double mean, double std, int64_t n, tare_real *to) {
+    fill_all(rng, n, (fill){ .from = mean, .factor = std, .normal = true, .to = to });
 }

@@ -21,13 +21,13 @@ void tare_init_constant(tare_params *ps, tare_tensor *w, double value) {
 void tare_init_uniform(tare_params *ps, tare_tensor *w, double lo, double hi) {
     if (!w) { return; }
     tare_rng rng = tare_params_rng(ps, w->name);
-    for (int64_t i = 0; i < w->numel; i++) { w->data[i] = (tare_real)(lo + (hi - lo) * tare_rng_uniform(&rng)); }
+    tare_rng_fill_uniform(&rng, lo, hi, w->numel, w->data);
 }
 
 void tare_init_normal(tare_params *ps, tare_tensor *w, double mean, double std) {
     if (!w) { return; }
     tare_rng rng = tare_params_rng(ps, w->name);
-    for (int64_t i = 0; i < w->numel; i++) { w->data[i] = (tare_real)(mean + std * tare_rng_normal(&rng)); }
+    tare_rng_fill_normal(&rng, mean, std, w->numel, w->data);
 }
 
 /* The normal distribution's lower tail, and the z that has p below it (bisection: exact enough, and this runs once). */

@@ -5,6 +5,12 @@
 
 #define MIB(bytes) ((double)(bytes) / 1048576.0)
 
+static int64_t bytes_of_all(const tare_profile *p) {
+    size_t sum = 0;
+    for (int i = 0; i < p->tapes; i++) { sum += tare_tape_bytes(p->tape[i].tape); }
+    return (int64_t)sum;
+}
+
 /* What has come or gone since the last event is the doing of the layer that ran last. */
 static void settle(tare_profile *p, int64_t now) {
     if (p->plans > 0) { p->plan[p->current].keeps += now - p->in_use; }
@@ -26,12 +32,21 @@ static int row_of(tare_profile *p, const char *layer) {
     return i;
 }
 
-void tare__plan_begin(tare_profile *p, const tare_node *n, bool backward) {
-    if (!backward) { settle(p, (int64_t)tare_tape_bytes(p->tape) - made_for(n)); }
+void tare__plan_begin(tare__profile_tape *from, const tare_node *n, bool backward) {
+    tare_profile *p = from->profile;
+    if (backward) { return; }
+    int64_t before = bytes_of_all(p) - made_for(n);
+    if (from->step == tare_tape_step(from->tape)) {
+        settle(p, before);
+    } else { /* the tape begins anew: what the reset took away was no layer's doing */
+        from->step = tare_tape_step(from->tape);
+        p->in_use = before;
+    }
 }
 
-void tare__plan_end(tare_profile *p, const tare_node *n, bool backward) {
-    int64_t now = (int64_t)tare_tape_bytes(p->tape);
+void tare__plan_end(tare__profile_tape *from, const tare_node *n, bool backward) {
+    tare_profile *p = from->profile;
+    int64_t now = bytes_of_all(p);
     if (now > p->peak_bytes) {
         p->peak_bytes = now;
         p->peak_backward = backward;
@@ -48,8 +63,13 @@ void tare__plan_end(tare_profile *p, const tare_node *n, bool backward) {
 }
 
 void tare__plan_print(tare_profile *p) {
-    tare_params *ps = tare_optim_params(p->optim);
-    double values = (double)tare_params_flat_size(ps) * sizeof(tare_real), slots = tare_optim_slots(p->optim);
+    double values = 0, states = 0;
+    for (int i = 0; i < p->optims; i++) {
+        const tare_optim *o = p->optim[i].optim;
+        double bytes = (double)tare_params_flat_size(tare_optim_params(o)) * sizeof(tare_real);
+        values += bytes;
+        states += bytes * tare_optim_slots(o);
+    }
     tare__profile_line(p, "\nmemory of a step, in MiB\n%-44s %12s %18s\n", "layer", "it keeps", "left by backward");
     for (int i = 0; i < p->plans; i++) {
         const tare__plan_row *r = &p->plan[i];
@@ -62,6 +82,6 @@ void tare__plan_print(tare_profile *p) {
         "most at once: %.2f MiB, %s of %s%s%s\nparameters %.2f, gradients %.2f, optimizer %.2f: with the "
         "step %.2f MiB\n",
         MIB(p->peak_bytes), p->peak_backward ? "backward" : "forward", p->peak_op, p->peak_layer ? " in " : "",
-        p->peak_layer ? p->peak_layer : "", MIB(values), MIB(values), MIB(values * slots),
-        MIB(values * (2 + slots) + (double)p->peak_bytes));
+        p->peak_layer ? p->peak_layer : "", MIB(values), MIB(values), MIB(states),
+        MIB(2 * values + states + (double)p->peak_bytes));
 }

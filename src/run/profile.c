@@ -35,8 +35,9 @@ static void count(tare_profile *p, tare__profile_row *r, const tare_node *n, boo
 }
 
 static void begin(void *context, const tare_node *n, bool backward) {
-    tare_profile *p = context;
-    if (p->planning) { tare__plan_begin(p, n, backward); }
+    tare__profile_tape *from = context;
+    tare_profile *p = from->profile;
+    if (p->planning) { tare__plan_begin(from, n, backward); }
     if (!p->timing) { return; }
     tick(p);
     /* Recomputed stretches lie within each other, a few at most; deeper ones count for the last that has room. */
@@ -45,8 +46,9 @@ static void begin(void *context, const tare_node *n, bool backward) {
 }
 
 static void end(void *context, const tare_node *n, bool backward) {
-    tare_profile *p = context;
-    if (p->planning) { tare__plan_end(p, n, backward); }
+    tare__profile_tape *from = context;
+    tare_profile *p = from->profile;
+    if (p->planning) { tare__plan_end(from, n, backward); }
     if (!p->timing || p->depth == 0) { return; }
     tick(p);
     p->depth--;
@@ -85,11 +87,16 @@ static void print_row(tare_profile *p, const tare__profile_row *r, double total)
                        1e-9 * r->bytes / s, 100 * r->least / s);
 }
 
-/* The optimizer reads values, gradients and state, and writes values and state. */
+/* An optimizer reads values, gradients and state, and writes values and state. */
 static double optimizer_least(const tare_profile *p) {
-    double bytes = (double)tare_params_flat_size(tare_optim_params(p->optim)) * (3 + 2 * tare_optim_slots(p->optim)) *
-                   sizeof(tare_real);
-    return bytes / tare_peak_copy(&p->peak, bytes) * (double)p->steps;
+    double seconds = 0;
+    for (int i = 0; i < p->optims; i++) {
+        const tare_optim *o = p->optim[i].optim;
+        double bytes =
+            (double)tare_params_flat_size(tare_optim_params(o)) * (3 + 2 * tare_optim_slots(o)) * sizeof(tare_real);
+        seconds += bytes / tare_peak_copy(&p->peak, bytes) * (double)(tare_optim_steps(o) - p->optim[i].before);
+    }
+    return seconds;
 }
 
 static void print_parts(tare_profile *p, double total) {
@@ -127,14 +134,14 @@ static void print_profile(tare_profile *p) {
 
 /* ---- life -------------------------------------------------------------------------------------------------------- */
 
-static void attach(tare_profile *p, bool on) { tare_tape_trace_set(p->tape, on ? &p->trace : NULL); }
+static void attach(tare_profile *p, bool on) {
+    for (int i = 0; i < p->tapes; i++) { tare_tape_trace_set(p->tape[i].tape, on ? &p->tape[i].trace : NULL); }
+    for (int i = 0; i < p->optims; i++) { p->optim[i].before = tare_optim_steps(p->optim[i].optim); }
+}
 
 tare_profile *tare_profile_new(const tare_profile_opt *opt, tare_tape *tape, const tare_optim *optim) {
     tare_profile *p = tare_calloc(1, sizeof *p);
     if (!p) { return NULL; }
-    p->trace = (tare_trace){ begin, end, p };
-    p->tape = tape;
-    p->optim = optim;
     p->steps = opt->profile;
     p->memory = opt->memory;
     p->place[0] = &p->part[TARE_PROFILE_REST];
@@ -143,7 +150,20 @@ tare_profile *tare_profile_new(const tare_profile_opt *opt, tare_tape *tape, con
         tare_free(p);
         return NULL;
     }
+    (void)tare_profile_also(p, tape, optim); /* the first find room */
     return p;
+}
+
+tare_status tare_profile_also(tare_profile *p, tare_tape *tape, const tare_optim *optim) {
+    if (p->tapes + !!tape > PROFILE_PLAYERS || p->optims + !!optim > PROFILE_PLAYERS) {
+        return tare_fail(TARE_EINVAL, "profile: at most %d tapes and as many optimizers", PROFILE_PLAYERS);
+    }
+    if (tape) {
+        tare__profile_tape *t = &p->tape[p->tapes++];
+        *t = (tare__profile_tape){ .profile = p, .tape = tape, .trace = { begin, end, t }, .step = UINT64_MAX };
+    }
+    if (optim) { p->optim[p->optims++] = (tare__profile_optim){ .optim = optim }; }
+    return TARE_OK;
 }
 
 void tare_profile_free(tare_profile *p) {
@@ -172,8 +192,9 @@ const char *tare_profile_step(tare_profile *p) {
         p->last = tare_clock();
     } else if (p->steps && done == WARM_UP + p->steps) {
         tick(p);
-        attach(p, p->timing = false);
+        p->timing = false;
         print_profile(p);
+        attach(p, false);
     }
     return p->used ? p->text : NULL;
 }

@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { PROFILE_ROWS = 96, PROFILE_PARTS = 4, PROFILE_DEPTH = 16, PLAN_ROWS = 256 };
+enum { PROFILE_ROWS = 96, PROFILE_PARTS = 4, PROFILE_DEPTH = 16, PLAN_ROWS = 256, PROFILE_PLAYERS = 8 };
 
 typedef struct tare__profile_row {
     const tare_op *op;
@@ -16,6 +16,20 @@ typedef struct tare__profile_row {
     double least; /* seconds that the machine's peaks would take */
 } tare__profile_row;
 
+/* A tape that takes part in the step, whose ops `trace` shows. */
+typedef struct tare__profile_tape {
+    struct tare_profile *profile;
+    tare_tape *tape;
+    tare_trace trace;
+    uint64_t step; /* of the tape, when it was seen last */
+} tare__profile_tape;
+
+/* An optimizer, and the updates it had made when timing began. */
+typedef struct tare__profile_optim {
+    const tare_optim *optim;
+    uint64_t before;
+} tare__profile_optim;
+
 /* One layer of the plan; sizes in bytes. */
 typedef struct tare__plan_row {
     const char *layer;
@@ -24,9 +38,9 @@ typedef struct tare__plan_row {
 } tare__plan_row;
 
 struct tare_profile {
-    tare_trace trace;
-    tare_tape *tape;
-    const tare_optim *optim;
+    tare__profile_tape tape[PROFILE_PLAYERS];
+    tare__profile_optim optim[PROFILE_PLAYERS];
+    int tapes, optims;
     int64_t steps, done;
     bool memory, planning, timing;
     /* time: place[depth] is what the clock runs for, place[0] a part of the step */
@@ -45,8 +59,8 @@ struct tare_profile {
 };
 
 void tare__profile_line(tare_profile *p, const char *format, ...) TARE_PRINTF(2, 3);
-void tare__plan_begin(tare_profile *p, const tare_node *n, bool backward);
-void tare__plan_end(tare_profile *p, const tare_node *n, bool backward);
+void tare__plan_begin(tare__profile_tape *from, const tare_node *n, bool backward);
+void tare__plan_end(tare__profile_tape *from, const tare_node *n, bool backward);
 void tare__plan_print(tare_profile *p);
 
 #endif
