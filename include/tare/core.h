@@ -167,7 +167,8 @@ TARE_API void tare_rng_shuffle(tare_rng *rng, uint32_t *index, int64_t n); /* Fi
 
 /* ---- threads ----------------------------------------------------------------------------------------------------- */
 
-/* tare_threads_set - how many threads work on a step (1 .. cores; 0 = all cores, or OMP_NUM_THREADS). */
+/* tare_threads_set - how many threads work on a step; 0: OMP_NUM_THREADS, or as many as the process may use processors. More
+ * than those are not started: they would only wait for each other. */
 TARE_API void tare_threads_set(int threads);
 TARE_API int tare_threads(void);
 

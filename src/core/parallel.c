@@ -6,9 +6,10 @@
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
 #include <sched.h>
-#include <unistd.h>
 #define HAVE_THREADS 1
 #endif
+
+#include "cores.h"
 
 #include <tare/core.h>
 
@@ -16,15 +17,6 @@
 #include <stdlib.h>
 
 enum { MAX_THREADS = 256 };
-
-static int cores(void) {
-#ifdef HAVE_THREADS
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n < 1 ? 1 : n > MAX_THREADS ? MAX_THREADS : (int)n;
-#else
-    return 1;
-#endif
-}
 
 /* 0: not chosen, so OMP_NUM_THREADS holds, or all cores. */
 static atomic_int threads_wanted;
@@ -36,7 +28,8 @@ void tare_threads_set(int threads) {
 static int default_threads(void) {
     const char *text = getenv("OMP_NUM_THREADS");
     long threads = text ? strtol(text, NULL, 10) : 0;
-    return threads < 1 ? cores() : threads > MAX_THREADS ? MAX_THREADS : (int)threads;
+    if (threads < 1) { threads = tare__cores(); }
+    return threads > MAX_THREADS ? MAX_THREADS : (int)threads;
 }
 
 int tare_threads(void) {
@@ -110,8 +103,7 @@ static void work(uint32_t number, int self) {
     }
 }
 
-static void wait_for_job(uint32_t seen, int available) {
-    int spins = tare_threads() > available ? 0 : SPINS;
+static void wait_for_job(uint32_t seen, int spins) {
     for (int i = 0; i < spins; i++) {
         if (atomic_load_explicit(&pool.number, memory_order_relaxed) != seen) { return; }
         relax();
@@ -124,11 +116,12 @@ static void wait_for_job(uint32_t seen, int available) {
 }
 
 static void *worker(void *own_share) {
-    int self = (int)((share *)own_share - pool.shares), available = cores();
+    int self = (int)((share *)own_share - pool.shares), spins = self < tare__cores() ? SPINS : 0;
     uint32_t seen = 0;
     inside = true;
+    tare__cores_use_all();
     for (;;) {
-        wait_for_job(seen, available);
+        wait_for_job(seen, spins);
         seen = atomic_load(&pool.number);
         work(seen, self);
     }
@@ -212,11 +205,20 @@ static bool run_parallel(int64_t n, int64_t grain, int64_t chunks, int threads, 
 
 #endif
 
+/* More threads than processors only wait for each other. TARE_CROWD starts them nevertheless: tests look for races so. */
+static int most_threads(void) {
+    static atomic_int most;
+    int threads = atomic_load_explicit(&most, memory_order_relaxed);
+    if (threads == 0) { atomic_store(&most, threads = getenv("TARE_CROWD") ? MAX_THREADS : tare__cores()); }
+    return threads;
+}
+
 void tare_parallel_for(int64_t n, int64_t grain, tare_range_fn fn, void *context) {
     if (n <= 0) { return; }
     if (grain < 1) { grain = 1; }
     int64_t chunks = (n - 1) / grain + 1;
-    int threads = tare_threads();
+    int threads = tare_threads(), most = most_threads();
+    if (threads > most) { threads = most; }
     if (chunks < threads) { threads = (int)chunks; }
     if (threads > 1 && run_parallel(n, grain, chunks, threads, fn, context)) { return; }
     for (int64_t begin = 0; begin < n; begin += grain) { fn(context, begin, n - begin > grain ? begin + grain : n); }
