@@ -15,7 +15,7 @@ extern "C" {
 #endif
 
 #define TARE_VERSION "0.1.0"
-#define TARE_ABI     1 /* raised whenever a public struct or signature changes */
+#define TARE_ABI     2 /* raised whenever a public struct or signature changes */
 
 #if defined(__GNUC__)
 #define TARE_API               __attribute__((visibility("default")))

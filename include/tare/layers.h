@@ -33,6 +33,10 @@ struct tare_layer_class {
     /* A few words for the summary, as "3x3, stride 2", into text; NULL: nothing to say. */
     void (*describe)(const tare_layer *self, char *text, size_t size);
     bool container; /* only passes x through its children: summaries show those instead */
+    /* May be NULL: what forward does, and then `act` (never none), in one op; bits and gradients must be those of the two. */
+    tare_tensor *(*forward_act)(tare_layer *self, tare_tape *tape, tare_tensor *x, tare_act act);
+    /* May be NULL: the activation that this layer is, if another may do it in its stead. */
+    tare_act (*act)(const tare_layer *self);
 };
 
 /* tare_layer - the head of every layer; a layer with more to remember has this as its first member. */
@@ -128,7 +132,8 @@ TARE_API tare_layer *tare_layer_function(tare_params *ps, const char *name,
 
 /* ---- layers made of layers ----------------------------------------------------------------------------------------- */
 
-/* tare_layer_sequential - one after the other; values in between are released as soon as they are used, x is not. */
+/* tare_layer_sequential - one after the other; values in between are released as soon as they are used, x is not. Where a layer that
+ * can (forward_act: batch, group and instance norm) has a ReLU or leaky ReLU behind it, one op does both (tare_tape_fuses). */
 TARE_API tare_layer *tare_layer_sequential(tare_params *ps, const char *name, tare_layer *const *layers, int n);
 
 /* tare_layer_residual - y = after(body(x) + shortcut(x));  shortcut NULL: x itself;  after NULL: nothing, else an activation.

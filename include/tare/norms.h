@@ -11,6 +11,9 @@
  * of one value alone the result would be 0 whatever x is, so that is an error, in training and evaluation alike. NaN or Inf in
  * a set gives NaN in the whole set. Mean and variance are taken in two passes over pieces that fit the cache and merged in
  * double (Chan, Golub & LeVeque 1983), so large means and scales lose nothing.
+ *
+ * Batch, group and instance norm can do a ReLU or leaky ReLU behind them too (opt.act; TARE_EINVAL: unknown, slope not finite):
+ * nothing is stored in between, and backward takes the sign from x. In a tare_layer_sequential they do so by themselves.
  */
 #ifndef TARE_NORMS_H
 #define TARE_NORMS_H
@@ -43,6 +46,7 @@ typedef struct tare_batch_norm_opt {
     int64_t seen;       /* cumulative: how many sets there were before */
     bool keep_stats;    /* leave the running statistics as they are */
     bool use_stats;     /* normalise with the running statistics in training too (frozen batch norm) */
+    tare_act act;       /* of the result */
 } tare_batch_norm_opt;
 TARE_API tare_tensor *tare_batch_norm(tare_tape *t, tare_tensor *x, tare_tensor *gamma, tare_tensor *beta,
                                       tare_tensor *running_mean, tare_tensor *running_var, tare_batch_norm_opt opt);
@@ -70,6 +74,7 @@ TARE_API tare_tensor *tare_layer_norm(tare_tape *t, tare_tensor *x, tare_tensor 
 typedef struct tare_group_norm_opt {
     int64_t groups;
     double eps;
+    tare_act act; /* of the result */
 } tare_group_norm_opt;
 TARE_API tare_tensor *tare_group_norm(tare_tape *t, tare_tensor *x, tare_tensor *gamma, tare_tensor *beta,
                                       tare_group_norm_opt opt);
@@ -80,6 +85,7 @@ TARE_API tare_tensor *tare_group_norm(tare_tape *t, tare_tensor *x, tare_tensor 
  *   source  Ulyanov et al. 2016, arXiv:1607.08022 */
 typedef struct tare_instance_norm_opt {
     double eps;
+    tare_act act; /* of the result */
 } tare_instance_norm_opt;
 TARE_API tare_tensor *tare_instance_norm(tare_tape *t, tare_tensor *x, tare_tensor *gamma, tare_tensor *beta,
                                          tare_instance_norm_opt opt);

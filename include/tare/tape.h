@@ -71,6 +71,10 @@ typedef struct tare_watch {
 TARE_API void tare_tape_watch_set(tare_tape *tape, const tare_watch *watch);
 TARE_API const tare_watch *tare_tape_watch(const tare_tape *tape);
 
+/* tare_tape_fuses - may a layer do the work of the one behind it along with its own? Not while layers are watched, nor ops checked for
+ * NaN: each of them then shows what it makes. */
+TARE_API bool tare_tape_fuses(const tare_tape *tape);
+
 /* tare_trace - is called before and after each op's forward and backward, on the caller's thread: for profiles. */
 typedef struct tare_trace {
     void (*begin)(void *context, const tare_node *n, bool backward);
@@ -203,6 +207,7 @@ struct tare_node {
     bool done;
     /* set by check, last so that plugins find the rest where it was */
     double grad_macs; /* multiply-adds of backward; 0: macs for each of the first two inputs that wants a gradient */
+    int besides;      /* ops whose work it does besides its own: later nodes' random streams count them too */
 };
 
 /* tare_apply - check, run and record an op: what tare_relu and its kin call, and what your own ops call.

@@ -200,7 +200,7 @@ tare_tensor *tare_apply(tare_tape *t, const tare_op *op, tare_tensor *const *in,
         return NULL;
     }
     t->node[t->length++] = n;
-    t->next++;
+    t->next += 1 + (uint64_t)n->besides;
     n->out->node = n;
     mark_needed(n);
     return n->out;

@@ -68,6 +68,7 @@ const char *tare_tape_layer_set(tare_tape *t, const char *layer) {
 void tare_tape_watch_set(tare_tape *t, const tare_watch *watch) { t->watch = watch; }
 void tare_tape_trace_set(tare_tape *t, const tare_trace *trace) { t->trace = trace; }
 const tare_watch *tare_tape_watch(const tare_tape *t) { return t->watch; }
+bool tare_tape_fuses(const tare_tape *t) { return !t->watch && !t->check_finite; }
 
 /* ---- errors ------------------------------------------------------------------------------------------------------ */
 

@@ -29,6 +29,7 @@ struct tare__sgd;           /* optim.h */
 struct tare__adam;
 struct tare__rmsprop;
 struct tare__norm_coef; /* norm.h */
+struct tare__norm_map;
 struct tare__norm_row;
 
 /* Values as rows and columns: (r, c) lies at data[r * row + c * col]; col is 1, or 0 where one value serves a whole row. */

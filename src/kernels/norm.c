@@ -157,47 +157,104 @@ void TARE_K(norm_moments_each)(const tare_real *x, int64_t sets, int64_t n, doub
     }
 }
 
-/* ---- one scale and shift for a whole row ------------------------------------------------------------------------- */
+/* ---- activations behind the affine map: the bits of relu and leaky_relu in unary.c ------------------------------------ */
 
-/* y = (x - k) a + b.  The last vector overlaps the one before, which does no harm: y is not x. */
-static inline void affine_row(const tare_real *restrict x, tare_real *restrict y, int64_t n, tare_real k, tare_real a,
-                              tare_real b) {
-    if (n < VL) {
-        for (int64_t i = 0; i < n; i++) { y[i] = (x[i] - k) * a + b; }
-        return;
-    }
-    for (int64_t i = 0; i + VL <= n; i += VL) { STORE(y + i) = (LOAD(x + i) - k) * a + b; }
-    STORE(y + n - VL) = (LOAD(x + n - VL) - k) * a + b;
+NORM_INLINE void act_vec(vec *y, int act, tare_real slope) {
+    const vec zero = { 0 }, v = *y;
+    if (act == TARE__NORM_RELU) { *y = CHOOSE(v <= zero, zero, v); }
+    if (act == TARE__NORM_LEAKY) { *y = CHOOSE(v > zero, v, slope * v); }
 }
 
-void TARE_K(norm_affine)(const tare_real *x, tare_real *y, int64_t rows, int64_t cols, int64_t stride, tare_real k,
-                         tare_real a, tare_real b) {
-    for (int64_t r = 0; r < rows; r++) { affine_row(x + r * stride, y + r * stride, cols, k, a, b); }
+/* The gradient g of what the activation made of v, turned into that of v. */
+NORM_INLINE void act_back_vec(vec *g, const vec *v, int act, tare_real slope) {
+    const vec zero = { 0 };
+    if (act == TARE__NORM_RELU) { *g = CHOOSE(*v <= zero, zero, *g); }
+    if (act == TARE__NORM_LEAKY) { *g = CHOOSE(*v > zero, *g, slope * *g); }
+}
+
+NORM_INLINE tare_real act_one(tare_real v, int act, tare_real slope) {
+    if (act == TARE__NORM_RELU) { return v <= 0 ? 0 : v; }
+    return act == TARE__NORM_LEAKY && !(v > 0) ? slope * v : v;
+}
+
+NORM_INLINE tare_real act_back_one(tare_real g, tare_real v, int act, tare_real slope) {
+    if (act == TARE__NORM_RELU) { return v <= 0 ? 0 : g; }
+    return act == TARE__NORM_LEAKY && !(v > 0) ? slope * g : g;
+}
+
+/* A function of its own for each activation: `body` with m.act a constant. */
+#define FOR_EACH_ACT(m, body)                                                                                          \
+    do {                                                                                                               \
+        if ((m).act == TARE__NORM_RELU) {                                                                              \
+            body(TARE__NORM_RELU);                                                                                     \
+        } else if ((m).act == TARE__NORM_LEAKY) {                                                                      \
+            body(TARE__NORM_LEAKY);                                                                                    \
+        } else {                                                                                                       \
+            body(TARE__NORM_PLAIN);                                                                                    \
+        }                                                                                                              \
+    } while (0)
+
+static const tare__norm_map no_map = { 0 };
+
+/* ---- one scale and shift for a whole row ------------------------------------------------------------------------- */
+
+/* y = act((x - k) a + b).  The last vector overlaps the one before, which does no harm: y is not x. */
+NORM_INLINE void affine_row(const tare_real *restrict x, tare_real *restrict y, int64_t n, tare__norm_map m, int act) {
+    if (n < VL) {
+        for (int64_t i = 0; i < n; i++) { y[i] = act_one((x[i] - m.k) * m.a + m.b, act, m.slope); }
+        return;
+    }
+    for (int64_t i = 0; i < n; i += VL) {
+        int64_t at = i + VL <= n ? i : n - VL;
+        vec v = (LOAD(x + at) - m.k) * m.a + m.b;
+        act_vec(&v, act, m.slope);
+        STORE(y + at) = v;
+    }
+}
+
+void TARE_K(norm_affine)(const tare_real *x, tare_real *y, int64_t rows, int64_t cols, int64_t stride,
+                         const tare__norm_map *map) {
+    const tare__norm_map m = *map;
+#define ROWS(act)                                                                                                      \
+    for (int64_t r = 0; r < rows; r++) { affine_row(x + r * stride, y + r * stride, cols, m, act); }
+    FOR_EACH_ACT(m, ROWS);
+#undef ROWS
 }
 
 /* ---- its backward ------------------------------------------------------------------------------------------------ */
 
-static void block_products(const tare_real *x, const tare_real *dy, int64_t rows, int64_t cols, int64_t stride,
-                           tare__norm_coef c, double *sum, double *dot) {
+/* From x and the gradient behind the activation: *h is x-hat, *g the gradient before it. */
+NORM_INLINE void hat_vec(vec *h, vec *g, tare__norm_coef c, tare__norm_map m, int act) {
+    vec d = *h - c.k, v = d * m.a + m.b;
+    act_back_vec(g, &v, act, m.slope);
+    *h = d * c.rstd + c.shift;
+}
+
+NORM_INLINE void block_products(const tare_real *x, const tare_real *dy, int64_t rows, int64_t cols, int64_t stride,
+                                tare__norm_coef c, tare__norm_map m, int act, double *sum, double *dot) {
     vec s0 = { 0 }, s1 = { 0 }, q0 = { 0 }, q1 = { 0 };
     for (int64_t r = 0; r < rows; r++) {
-        const tare_real *p = x + r * stride, *g = dy + r * stride;
+        const tare_real *p = x + r * stride, *up = dy + r * stride;
         int64_t i = 0;
         for (; i + 2 * VL <= cols; i += 2 * VL) {
-            vec g0 = LOAD(g + i), g1 = LOAD(g + i + VL);
-            s0 += g0, q0 += g0 * ((LOAD(p + i) - c.k) * c.rstd + c.shift);
-            s1 += g1, q1 += g1 * ((LOAD(p + i + VL) - c.k) * c.rstd + c.shift);
+            vec g0 = LOAD(up + i), g1 = LOAD(up + i + VL), h0 = LOAD(p + i), h1 = LOAD(p + i + VL);
+            hat_vec(&h0, &g0, c, m, act);
+            hat_vec(&h1, &g1, c, m, act);
+            s0 += g0, q0 += g0 * h0;
+            s1 += g1, q1 += g1 * h1;
         }
         for (; i + VL <= cols; i += VL) {
-            vec g0 = LOAD(g + i);
-            s0 += g0, q0 += g0 * ((LOAD(p + i) - c.k) * c.rstd + c.shift);
+            vec g0 = LOAD(up + i), h0 = LOAD(p + i);
+            hat_vec(&h0, &g0, c, m, act);
+            s0 += g0, q0 += g0 * h0;
         }
         if (i < cols) {
-            vec h, g1;
+            vec h, g;
             load_tail(&h, p, cols);
-            load_tail(&g1, g, cols);
-            h = g1 * ((h - c.k) * c.rstd + c.shift);
-            s1 += LAST_LANES(g1, cols - i), q1 += LAST_LANES(h, cols - i);
+            load_tail(&g, up, cols);
+            hat_vec(&h, &g, c, m, act);
+            h = g * h;
+            s1 += LAST_LANES(g, cols - i), q1 += LAST_LANES(h, cols - i);
         }
     }
     s0 += s1, q0 += q1;
@@ -205,53 +262,84 @@ static void block_products(const tare_real *x, const tare_real *dy, int64_t rows
     *dot += (double)lane_sum(&q0);
 }
 
-/* sum = Sum dy, dot = Sum dy x-hat over rows x cols values. */
-void TARE_K(norm_products)(const tare_real *x, const tare_real *dy, int64_t rows, int64_t cols, int64_t stride,
-                           const tare__norm_coef *coef, double *sum, double *dot) {
-    tare__norm_coef c = *coef;
-    *sum = *dot = 0;
-    if (cols >= BLOCK) {
-        for (int64_t r = 0; r < rows; r++) {
-            for (int64_t i = 0; i < cols; i += BLOCK) {
-                int64_t n = cols - i < BLOCK ? cols - i : BLOCK;
-                block_products(x + r * stride + i, dy + r * stride + i, 1, n, stride, c, sum, dot);
-            }
-        }
-        return;
-    }
-    int64_t step = cols > 0 ? BLOCK / cols : rows;
+NORM_INLINE void all_products(const tare_real *x, const tare_real *dy, int64_t rows, int64_t cols, int64_t stride,
+                              tare__norm_coef c, tare__norm_map m, int act, double *sum, double *dot) {
+    /* a long row is cut into blocks, of short ones several make one */
+    int64_t step = cols < BLOCK && cols > 0 ? BLOCK / cols : 1, width = cols < BLOCK ? cols : BLOCK;
     for (int64_t r = 0; r < rows; r += step) {
-        int64_t n = rows - r < step ? rows - r : step;
-        block_products(x + r * stride, dy + r * stride, n, cols, stride, c, sum, dot);
+        int64_t high = rows - r < step ? rows - r : step, i = 0;
+        do {
+            int64_t wide = cols - i < width ? cols - i : width, at = r * stride + i;
+            block_products(x + at, dy + at, high, wide, stride, c, m, act, sum, dot);
+            i += width;
+        } while (i < cols);
     }
 }
 
-/* dx = p dy + q x-hat + t, or the same added to dx. */
-static inline void gradient_row(const tare_real *restrict x, const tare_real *restrict dy, tare_real *restrict dx,
-                                int64_t n, tare__norm_coef c, tare_real p, tare_real q, tare_real t, bool add) {
+/* sum = Sum g, dot = Sum g x-hat over rows x cols values, with g = dy, or what the map's activation leaves of it. */
+void TARE_K(norm_products)(const tare_real *x, const tare_real *dy, int64_t rows, int64_t cols, int64_t stride,
+                           const tare__norm_coef *coef, const tare__norm_map *map, double *sum, double *dot) {
+    const tare__norm_coef c = *coef;
+    const tare__norm_map m = map ? *map : no_map;
+    *sum = *dot = 0;
+#define PRODUCTS(act) all_products(x, dy, rows, cols, stride, c, m, act, sum, dot)
+    FOR_EACH_ACT(m, PRODUCTS);
+#undef PRODUCTS
+}
+
+/* What gradient_row takes: dx = p g + q x-hat + t */
+typedef struct slopes {
+    tare_real p, q, t;
+} slopes;
+
+NORM_INLINE void gradient_vec(const tare_real *x, const tare_real *dy, vec *dx, tare__norm_coef c, tare__norm_map m,
+                              slopes s, int act) {
+    vec h = LOAD(x), g = LOAD(dy);
+    hat_vec(&h, &g, c, m, act);
+    *dx = g * s.p + (h * s.q + s.t);
+}
+
+NORM_INLINE tare_real gradient_one(tare_real x, tare_real dy, tare__norm_coef c, tare__norm_map m, slopes s, int act) {
+    tare_real d = x - c.k, g = act_back_one(dy, d * m.a + m.b, act, m.slope);
+    return g * s.p + ((d * c.rstd + c.shift) * s.q + s.t);
+}
+
+/* dx = p g + q x-hat + t, or the same added to dx. */
+NORM_INLINE void gradient_row(const tare_real *restrict x, const tare_real *restrict dy, tare_real *restrict dx,
+                              int64_t n, tare__norm_coef c, tare__norm_map m, slopes s, int act, bool add) {
     int64_t i = 0;
-    if (add) {
-        for (; i + VL <= n; i += VL) {
-            STORE(dx + i) += LOAD(dy + i) * p + (((LOAD(x + i) - c.k) * c.rstd + c.shift) * q + t);
-        }
-        for (; i < n; i++) { dx[i] += dy[i] * p + (((x[i] - c.k) * c.rstd + c.shift) * q + t); }
+    vec v;
+    for (; i + VL <= n; i += VL) {
+        gradient_vec(x + i, dy + i, &v, c, m, s, act);
+        if (add) { v += LOAD(dx + i); }
+        STORE(dx + i) = v;
+    }
+    if (i < n && n >= VL && !add) {
+        gradient_vec(x + n - VL, dy + n - VL, &v, c, m, s, act);
+        STORE(dx + n - VL) = v;
         return;
     }
-    for (; i + VL <= n; i += VL) {
-        STORE(dx + i) = LOAD(dy + i) * p + (((LOAD(x + i) - c.k) * c.rstd + c.shift) * q + t);
-    }
-    if (i < n && n >= VL) {
-        i = n - VL;
-        STORE(dx + i) = LOAD(dy + i) * p + (((LOAD(x + i) - c.k) * c.rstd + c.shift) * q + t);
-    } else {
-        for (; i < n; i++) { dx[i] = dy[i] * p + (((x[i] - c.k) * c.rstd + c.shift) * q + t); }
+    for (; i < n; i++) {
+        tare_real one = gradient_one(x[i], dy[i], c, m, s, act);
+        dx[i] = add ? dx[i] + one : one;
     }
 }
 
 void TARE_K(norm_gradient)(const tare_real *x, const tare_real *dy, tare_real *dx, int64_t rows, int64_t cols,
-                           int64_t stride, const tare__norm_coef *coef, tare_real p, tare_real q, tare_real t,
-                           bool add) {
-    for (int64_t r = 0; r < rows; r++) {
-        gradient_row(x + r * stride, dy + r * stride, dx + r * stride, cols, *coef, p, q, t, add);
+                           int64_t stride, const tare__norm_coef *coef, const tare__norm_map *map, tare_real p,
+                           tare_real q, tare_real t, bool add) {
+    const tare__norm_coef c = *coef;
+    const tare__norm_map m = map ? *map : no_map;
+    const slopes s = { p, q, t };
+#define ROWS(act)                                                                                                      \
+    for (int64_t r = 0; r < rows; r++) {                                                                               \
+        const int64_t at = r * stride;                                                                                 \
+        if (add) {                                                                                                     \
+            gradient_row(x + at, dy + at, dx + at, cols, c, m, s, act, true);                                          \
+        } else {                                                                                                       \
+            gradient_row(x + at, dy + at, dx + at, cols, c, m, s, act, false);                                         \
+        }                                                                                                              \
     }
+    FOR_EACH_ACT(m, ROWS);
+#undef ROWS
 }

@@ -20,6 +20,15 @@ static inline tare__norm_coef tare__norm_coef_of(tare__norm_stat s) {
     return (tare__norm_coef){ .k = k, .rstd = (tare_real)s.rstd, .shift = (tare_real)(((double)k - s.mean) * s.rstd) };
 }
 
+/* tare__norm_map - y = act((x - k) a + b): normalised, scaled, shifted, and an activation of that. Backward asks for the same
+ * bits again, to see where the activation let through. */
+enum { TARE__NORM_PLAIN, TARE__NORM_RELU, TARE__NORM_LEAKY }; /* as tare_act_kind */
+typedef struct tare__norm_map {
+    tare_real k, a, b;
+    int act;
+    tare_real slope;
+} tare__norm_map;
+
 /* tare__norm_row - what the gradient of a row takes: dx = rstd gamma dy + q x-hat + t. */
 typedef struct tare__norm_row {
     tare__norm_coef coef;

@@ -29,7 +29,7 @@ void TARE_K(norm_scale)(const tare_real *x, tare_real *y, int64_t n, const tare_
     } else if (beta) {
         shift_row(x, y, n, *coef, beta);
     } else {
-        TARE_K(norm_affine)(x, y, 1, n, n, coef->k, coef->rstd, coef->shift);
+        TARE_K(norm_affine)(x, y, 1, n, n, &(tare__norm_map){ .k = coef->k, .a = coef->rstd, .b = coef->shift });
     }
 }
 

@@ -44,14 +44,24 @@ static const lane_int tail_mask[2 * VL] = {
  * have been seen already. */
 #define LAST_LANES(v, r) ((vec)((ivec)(v) & *(const ivec *)(tail_mask + (r))))
 #define LANE(v, j)       ((v)[j])
+/* a where the comparison `where` holds, else b */
+#define CHOOSE(where, a, b) ((vec)(((ivec)(where) & (ivec)(a)) | (~(ivec)(where) & (ivec)(b))))
 
 #else
 
 typedef tare_real vec;
 enum { VL = 1 };
-#define LAST_LANES(v, r) ((void)(r), (v))
-#define LANE(v, j)       ((void)(j), (v))
+#define LAST_LANES(v, r)    ((void)(r), (v))
+#define LANE(v, j)          ((void)(j), (v))
+#define CHOOSE(where, a, b) ((where) ? (a) : (b))
 
+#endif
+
+/* For bodies of which a constant argument makes several loops. */
+#if defined(__GNUC__)
+#define NORM_INLINE static inline __attribute__((always_inline))
+#else
+#define NORM_INLINE static inline
 #endif
 
 #define LOAD(p)  (*(const vec *)(p))

@@ -53,7 +53,16 @@ static void describe(const tare_layer *self, char *text, size_t size) {
     }
 }
 
-static const tare_layer_class activation_class = { .name = "activation", .forward = forward, .describe = describe };
+static tare_act act(const tare_layer *self) {
+    const activation *a = (const activation *)self;
+    if (a->kind->plain == tare_relu) { return (tare_act){ TARE_ACT_RELU, 0 }; }
+    if (a->kind->with == tare_leaky_relu) { return (tare_act){ TARE_ACT_LEAKY_RELU, a->number }; }
+    return (tare_act){ TARE_ACT_NONE, 0 };
+}
+
+static const tare_layer_class activation_class = {
+    .name = "activation", .forward = forward, .describe = describe, .act = act
+};
 
 static tare_layer *unknown(tare_params *ps, const tare_layer *layer, const char *wanted) {
     char known[256] = "";

@@ -22,7 +22,7 @@ static int64_t sets_of(const batch_norm *bn, const tare_tensor *x) {
     return each > 0 && each < n ? (n + each - 1) / each : 1;
 }
 
-static tare_tensor *run(const batch_norm *bn, tare_tape *tape, tare_tensor *x, bool update) {
+static tare_tensor *run(const batch_norm *bn, tare_tape *tape, tare_tensor *x, bool update, tare_act act) {
     const tare_layer_batch_norm_opt *opt = &bn->opt;
     bool anew = bn->source == RECALIBRATE;
     return tare_batch_norm(tape, x, bn->gamma, bn->beta, bn->mean, bn->var,
@@ -34,21 +34,26 @@ static tare_tensor *run(const batch_norm *bn, tare_tape *tape, tare_tensor *x, b
                                                           : bn->seen ? (int64_t)bn->seen->data[0]
                                                                      : 0,
                                                   .keep_stats = !update,
-                                                  .use_stats = opt->frozen });
+                                                  .use_stats = opt->frozen,
+                                                  .act = act });
 }
 
-static tare_tensor *forward(tare_layer *self, tare_tape *tape, tare_tensor *x) {
+static tare_tensor *forward_act(tare_layer *self, tare_tape *tape, tare_tensor *x, tare_act act) {
     batch_norm *bn = (batch_norm *)self;
     bool training = tare_tape_training(tape);
     bool update = bn->source == RECALIBRATE || (bn->source == AS_TAPE && bn->seen && !bn->opt.frozen && training &&
                                                 !tare_params_frozen(self->params) && !tare_tape_repeats(tape));
     if (bn->source != AS_TAPE) { tare_tape_training_set(tape, true); }
-    tare_tensor *y = run(bn, tape, x, update);
+    tare_tensor *y = run(bn, tape, x, update, act);
     tare_tape_training_set(tape, training);
     if (!y || !update || y->numel == 0) { return y; }
     bn->sets += sets_of(bn, x);
     bn->seen->data[0] = bn->source == RECALIBRATE ? (tare_real)bn->sets : bn->seen->data[0] + (tare_real)sets_of(bn, x);
     return y;
+}
+
+static tare_tensor *forward(tare_layer *self, tare_tape *tape, tare_tensor *x) {
+    return forward_act(self, tape, x, (tare_act){ TARE_ACT_NONE, 0 });
 }
 
 static void describe(const tare_layer *self, char *text, size_t size) {
@@ -60,7 +65,9 @@ static void describe(const tare_layer *self, char *text, size_t size) {
     }
 }
 
-static const tare_layer_class batch_norm_class = { .name = "batch_norm", .forward = forward, .describe = describe };
+static const tare_layer_class batch_norm_class = {
+    .name = "batch_norm", .forward = forward, .describe = describe, .forward_act = forward_act
+};
 
 static bool options_ok(tare_params *ps, const tare_layer *layer, int64_t channels,
                        const tare_layer_batch_norm_opt *opt) {

@@ -7,20 +7,28 @@
 typedef struct group_norm {
     tare_layer base;
     tare_tensor *gamma, *beta; /* NULL: 1 and 0 */
-    tare_group_norm_opt opt;
+    int64_t groups;
+    double eps;
 } group_norm;
 
-static tare_tensor *forward(tare_layer *self, tare_tape *tape, tare_tensor *x) {
+static tare_tensor *forward_act(tare_layer *self, tare_tape *tape, tare_tensor *x, tare_act act) {
     const group_norm *gn = (const group_norm *)self;
-    return tare_group_norm(tape, x, gn->gamma, gn->beta, gn->opt);
+    tare_group_norm_opt opt = { .groups = gn->groups, .eps = gn->eps, .act = act };
+    return tare_group_norm(tape, x, gn->gamma, gn->beta, opt);
+}
+
+static tare_tensor *forward(tare_layer *self, tare_tape *tape, tare_tensor *x) {
+    return forward_act(self, tape, x, (tare_act){ TARE_ACT_NONE, 0 });
 }
 
 static void describe(const tare_layer *self, char *text, size_t size) {
-    int64_t groups = ((const group_norm *)self)->opt.groups;
+    int64_t groups = ((const group_norm *)self)->groups;
     snprintf(text, size, "%" PRId64 " group%s", groups, groups == 1 ? "" : "s");
 }
 
-static const tare_layer_class group_norm_class = { .name = "group_norm", .forward = forward, .describe = describe };
+static const tare_layer_class group_norm_class = {
+    .name = "group_norm", .forward = forward, .describe = describe, .forward_act = forward_act
+};
 
 /* The largest divisor up to 32, the paper's choice. */
 static int64_t groups_for(int64_t channels) {
@@ -54,7 +62,8 @@ tare_layer *tare_layer_group_norm(tare_params *ps, const char *name, int64_t cha
     }
     int64_t groups = opt.groups ? opt.groups : groups_for(channels);
     if (groups < 1 || channels % groups) { return bad_groups(ps, &gn->base, channels, groups); }
-    gn->opt = (tare_group_norm_opt){ .groups = groups, .eps = opt.eps };
+    gn->groups = groups;
+    gn->eps = opt.eps;
     if (opt.no_affine) { return &gn->base; }
     tare_params_push(ps, name);
     gn->gamma = tare_param(ps, "weight", TARE_SHAPE(channels), TARE_NO_DECAY);

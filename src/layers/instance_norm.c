@@ -6,15 +6,21 @@
 typedef struct instance_norm {
     tare_layer base;
     tare_tensor *gamma, *beta; /* NULL: 1 and 0 */
-    tare_instance_norm_opt opt;
+    double eps;
 } instance_norm;
 
-static tare_tensor *forward(tare_layer *self, tare_tape *tape, tare_tensor *x) {
+static tare_tensor *forward_act(tare_layer *self, tare_tape *tape, tare_tensor *x, tare_act act) {
     const instance_norm *in = (const instance_norm *)self;
-    return tare_instance_norm(tape, x, in->gamma, in->beta, in->opt);
+    return tare_instance_norm(tape, x, in->gamma, in->beta, (tare_instance_norm_opt){ .eps = in->eps, .act = act });
 }
 
-static const tare_layer_class instance_norm_class = { .name = "instance_norm", .forward = forward };
+static tare_tensor *forward(tare_layer *self, tare_tape *tape, tare_tensor *x) {
+    return forward_act(self, tape, x, (tare_act){ TARE_ACT_NONE, 0 });
+}
+
+static const tare_layer_class instance_norm_class = { .name = "instance_norm",
+                                                      .forward = forward,
+                                                      .forward_act = forward_act };
 
 tare_layer *tare_layer_instance_norm(tare_params *ps, const char *name, int64_t channels,
                                      tare_layer_instance_norm_opt opt) {
@@ -26,7 +32,7 @@ tare_layer *tare_layer_instance_norm(tare_params *ps, const char *name, int64_t 
                                 "instance_norm \"%s\": %" PRId64 " channels, eps %g: both must be positive",
                                 in->base.name, channels, opt.eps);
     }
-    in->opt.eps = opt.eps;
+    in->eps = opt.eps;
     if (opt.no_affine) { return &in->base; }
     tare_params_push(ps, name);
     in->gamma = tare_param(ps, "weight", TARE_SHAPE(channels), TARE_NO_DECAY);

@@ -16,6 +16,7 @@ typedef struct work {
     tare_real *mean, *var;  /* running, or NULL */
     bool update;            /* them */
     tare__norm_stat *stats; /* [sets, channels] */
+    tare_real *masked;      /* columns alone: the gradient before the activation */
 } work;
 
 static work work_of(const tare_node *n) {
@@ -37,6 +38,10 @@ static work work_of(const tare_node *n) {
 }
 
 static int64_t set_size(const work *w, int64_t set) { return tare__min(w->batch, w->samples - set * w->batch); }
+
+static tare__norm_map map_of(const work *w, int64_t c, tare__norm_coef coef) {
+    return tare__norm_map_of(coef, w->gamma ? w->gamma[c] : 1, w->beta ? w->beta[c] : 0, w->opt->act);
+}
 
 /* ---- statistics -------------------------------------------------------------------------------------------------- */
 
@@ -68,16 +73,17 @@ static void forward_channels(void *context, int64_t begin, int64_t end) {
     const work *w = context;
     const tare__kernel_table *k = tare__kernels();
     for (int64_t c = begin; c < end; c++) {
-        tare_real g = w->gamma ? w->gamma[c] : 1, b = w->beta ? w->beta[c] : 0;
         for (int64_t set = 0; set < w->sets; set++) {
             int64_t at = set * w->batch * w->stride + c * w->inner, n = set_size(w, set);
             double mean = 0, m2 = 0;
             if (w->own) { k->norm_moments(w->x + at, n, w->inner, w->stride, &mean, &m2); }
-            tare__norm_coef coef = tare__norm_coef_of(settle(w, set, c, mean, m2));
-            k->norm_affine(w->x + at, w->y + at, n, w->inner, w->stride, coef.k, coef.rstd * g, coef.shift * g + b);
+            tare__norm_map map = map_of(w, c, tare__norm_coef_of(settle(w, set, c, mean, m2)));
+            k->norm_affine(w->x + at, w->y + at, n, w->inner, w->stride, &map);
         }
     }
 }
+
+static tare__norm_coef as_coef(tare__norm_map m) { return (tare__norm_coef){ .k = m.k, .rstd = m.a, .shift = m.b }; }
 
 static void forward_columns(void *context, int64_t begin, int64_t end) {
     const work *w = context;
@@ -91,12 +97,10 @@ static void forward_columns(void *context, int64_t begin, int64_t end) {
             if (w->own) { k->norm_col_moments(w->x + at, n, cols, w->stride, mean, m2); }
             tare__norm_coef coef[TARE__NORM_COLUMNS];
             for (int64_t j = 0; j < cols; j++) {
-                coef[j] = tare__norm_coef_of(settle(w, set, c0 + j, mean[j], m2[j]));
-                tare_real g = w->gamma ? w->gamma[c0 + j] : 1, b = w->beta ? w->beta[c0 + j] : 0;
-                coef[j].rstd *= g;
-                coef[j].shift = coef[j].shift * g + b;
+                coef[j] = as_coef(map_of(w, c0 + j, tare__norm_coef_of(settle(w, set, c0 + j, mean[j], m2[j]))));
             }
             k->norm_col_scale(w->x + at, w->y + at, n, cols, w->stride, coef, NULL, NULL);
+            tare__norm_act(w->opt->act, w->y + at, n, cols, w->stride);
         }
     }
 }
@@ -143,17 +147,26 @@ static void backward_channels(void *context, int64_t begin, int64_t end) {
         for (int64_t set = 0; set < w->sets; set++) {
             int64_t at = set * w->batch * w->stride + c * w->inner, n = set_size(w, set);
             tare__norm_coef coef = tare__norm_coef_of(w->stats[set * w->channels + c]);
+            tare__norm_map map = map_of(w, c, coef);
             double sum = 0, dot = 0;
-            if (products) { k->norm_products(w->x + at, w->dy + at, n, w->inner, w->stride, &coef, &sum, &dot); }
+            if (products) { k->norm_products(w->x + at, w->dy + at, n, w->inner, w->stride, &coef, &map, &sum, &dot); }
             all_sum += sum;
             all_dot += dot;
             if (!w->dx) { continue; }
             tare__norm_back back = slopes(w, set, c, g, sum, dot);
-            k->norm_gradient(w->x + at, w->dy + at, w->dx + at, n, w->inner, w->stride, &coef, coef.rstd * g, back.q,
-                             back.t, w->add);
+            k->norm_gradient(w->x + at, w->dy + at, w->dx + at, n, w->inner, w->stride, &coef, &map, coef.rstd * g,
+                             back.q, back.t, w->add);
         }
         put(w, c, all_sum, all_dot);
     }
+}
+
+/* The gradient of a block of columns before the activation, in w->masked. */
+static void mask_block(const work *w, int64_t at, int64_t n, int64_t c0, int64_t cols, const tare__norm_coef *coef) {
+    tare__norm_coef scaled[TARE__NORM_COLUMNS];
+    for (int64_t j = 0; j < cols; j++) { scaled[j] = as_coef(map_of(w, c0 + j, coef[j])); }
+    tare__kernels()->norm_col_scale(w->x + at, w->masked + at, n, cols, w->stride, scaled, NULL, NULL);
+    tare__norm_act_back(w->opt->act, w->masked + at, w->dy + at, n, cols, w->stride);
 }
 
 /* One set of one block of columns; adds to all_sum and all_dot. */
@@ -164,7 +177,9 @@ static void backward_block(const work *w, int64_t set, int64_t c0, int64_t cols,
     double sum[TARE__NORM_COLUMNS], dot[TARE__NORM_COLUMNS];
     tare_real pqt[3 * TARE__NORM_COLUMNS];
     for (int64_t j = 0; j < cols; j++) { coef[j] = tare__norm_coef_of(w->stats[set * w->channels + c0 + j]); }
-    k->norm_col_products(w->x + at, w->dy + at, n, cols, w->stride, coef, NULL, sum, dot, NULL, NULL);
+    const tare_real *dy = (w->masked ? w->masked : w->dy) + at;
+    if (w->masked) { mask_block(w, at, n, c0, cols, coef); }
+    k->norm_col_products(w->x + at, dy, n, cols, w->stride, coef, NULL, sum, dot, NULL, NULL);
     for (int64_t j = 0; j < cols; j++) {
         tare_real g = w->gamma ? w->gamma[c0 + j] : 1;
         tare__norm_back back = slopes(w, set, c0 + j, g, sum[j], dot[j]);
@@ -174,7 +189,7 @@ static void backward_block(const work *w, int64_t set, int64_t c0, int64_t cols,
         all_sum[j] += sum[j];
         all_dot[j] += dot[j];
     }
-    if (w->dx) { k->norm_col_gradient(w->x + at, w->dy + at, w->dx + at, n, cols, w->stride, coef, NULL, pqt, w->add); }
+    if (w->dx) { k->norm_col_gradient(w->x + at, dy, w->dx + at, n, cols, w->stride, coef, NULL, pqt, w->add); }
 }
 
 static void backward_columns(void *context, int64_t begin, int64_t end) {
@@ -191,6 +206,7 @@ static void backward_columns(void *context, int64_t begin, int64_t end) {
 static void backward(tare_node *n) {
     work w = work_of(n);
     w.dy = n->out->grad;
+    w.masked = n->scratch;
     w.stats = n->saved;
     w.dx = tare_grad(n, 0);
     w.dgamma = tare_grad(n, 1);
@@ -259,7 +275,8 @@ static tare_status check(tare_node *n) {
     }
     n->shape = n->in[0]->shape;
     n->saved_bytes = (size_t)(w.sets * w.channels) * sizeof(tare__norm_stat);
-    return status;
+    if (w.inner == 1 && opt->act.kind) { n->grad_scratch_bytes = (size_t)n->in[0]->numel * sizeof(tare_real); }
+    return status ? status : tare__norm_check_act(n, opt->act);
 }
 
 #define OPT(...)                                                                                                       \
@@ -268,6 +285,10 @@ static tare_status check(tare_node *n) {
     { 1, { c } }, {                                                                                                    \
         1, { c }                                                                                                       \
     }
+#define RELU                                                                                                           \
+    { TARE_ACT_RELU, 0 }
+#define LEAKY                                                                                                          \
+    { TARE_ACT_LEAKY_RELU, 0.2 }
 /* running statistics: any mean, a variance above 0; keep_stats, since an op checked may not change its inputs */
 #define STATS                                                                                                          \
     {                                                                                                                  \
@@ -306,6 +327,15 @@ static const tare_opcase cases[] = {
       .nograd = 24,
       .fill = STATS,
       .attr = OPT(.use_stats = true) },
+    { .name = "relu", .in = { { 4, { 3, 4, 5, 3 } }, CHANNELS(4) }, .absent = 24, .attr = OPT(.act = RELU) },
+    { .name = "relu_features", .in = { { 2, { 5, 7 } }, CHANNELS(7) }, .absent = 24, .attr = OPT(.act = RELU) },
+    { .name = "leaky_relu", .in = { { 3, { 3, 2, 19 } }, CHANNELS(2) }, .absent = 24, .attr = OPT(.act = LEAKY) },
+    { .name = "relu_eval",
+      .in = { { 4, { 3, 2, 2, 2 } }, CHANNELS(2), CHANNELS(2) },
+      .nograd = 24,
+      .fill = STATS,
+      .eval = true,
+      .attr = OPT(.act = RELU) },
     { .name = NULL },
 };
 
@@ -315,7 +345,7 @@ const tare_op tare_op_batch_norm = {
     .n_optional = 4,
     .attr_size = sizeof(tare_batch_norm_opt),
     .flags = TARE_OP_FRESH,
-    .reads = TARE_READS_IN(0) | TARE_READS_IN(1),
+    .reads = TARE_READS_IN(0) | TARE_READS_IN(1) | TARE_READS_IN(2),
     .check = check,
     .forward = forward,
     .backward = backward,

@@ -9,46 +9,65 @@
 typedef struct work {
     int64_t groups, per, inner, rows;
     double eps;
+    tare_act act;
     const tare_real *x, *gamma, *beta, *dy;
     tare_real *y, *dx;
     bool add;
     tare__norm_stat *stats; /* [rows], NULL where no backward comes */
     double *products;       /* [rows, per, 2]: sums of dy x-hat and dy */
+    tare_real *masked;      /* where inner is 1 and there is an activation: the gradient before it */
 } work;
 
-static work work_of(const tare_node *n, int64_t groups) {
+static work work_of(const tare_node *n, int64_t groups, tare_act act) {
     const tare_tensor *x = n->in[0];
     tare__around a = tare__around_dim(x->shape, 1);
     return (work){ .groups = groups,
                    .per = a.size / groups,
                    .inner = a.inner,
                    .rows = a.outer * groups,
+                   .act = act,
                    .x = x->data,
                    .gamma = tare__norm_data(n, 1),
                    .beta = tare__norm_data(n, 2),
                    .stats = n->saved };
 }
 
-void tare__group_prepare(tare_node *n, int64_t groups) {
+/* Without positions a row has a scale for each value, and the activation goes over the row by itself. */
+static bool by_value(tare__around a, tare_act act) { return a.inner == 1 && act.kind != TARE_ACT_NONE; }
+
+tare_status tare__group_prepare(tare_node *n, int64_t groups, tare_act act) {
     tare__around a = tare__around_dim(n->in[0]->shape, 1);
     n->shape = n->in[0]->shape;
     n->saved_bytes = (size_t)(a.outer * groups) * sizeof(tare__norm_stat);
     n->grad_scratch_bytes = (size_t)(a.outer * a.size) * 2 * sizeof(double);
+    if (by_value(a, act)) { n->grad_scratch_bytes += (size_t)(a.outer * a.size) * sizeof(tare_real); }
+    return tare__norm_check_act(n, act);
+}
+
+static tare__norm_map map_of(const work *w, const tare__norm_coef *coef, int64_t row, int64_t channel) {
+    int64_t c = row % w->groups * w->per + channel;
+    return tare__norm_map_of(*coef, w->gamma ? w->gamma[c] : 1, w->beta ? w->beta[c] : 0, w->act);
+}
+
+static void scale_values(const work *w, int64_t row, const tare__norm_coef *coef, tare_real *y) {
+    int64_t at = row * w->per, first = row % w->groups * w->per;
+    tare__kernels()->norm_scale(w->x + at, y + at, w->per, coef, w->gamma ? w->gamma + first : NULL,
+                                w->beta ? w->beta + first : NULL);
 }
 
 static void forward_row(const work *w, int64_t row, tare__norm_stat stat) {
     const tare__kernel_table *k = tare__kernels();
-    int64_t at = row * w->per * w->inner, first = row % w->groups * w->per;
-    const tare_real *gamma = w->gamma ? w->gamma + first : NULL, *beta = w->beta ? w->beta + first : NULL;
+    int64_t at = row * w->per * w->inner;
     tare__norm_coef coef = tare__norm_coef_of(stat);
     if (w->stats) { w->stats[row] = stat; }
     if (w->inner == 1) {
-        k->norm_scale(w->x + at, w->y + at, w->per, &coef, gamma, beta);
+        scale_values(w, row, &coef, w->y);
+        tare__norm_act(w->act, w->y + at, 1, w->per, w->per);
         return;
     }
     for (int64_t c = 0; c < w->per; c++, at += w->inner) {
-        tare_real g = gamma ? gamma[c] : 1, b = beta ? beta[c] : 0;
-        k->norm_affine(w->x + at, w->y + at, 1, w->inner, w->inner, coef.k, coef.rstd * g, coef.shift * g + b);
+        tare__norm_map map = map_of(w, &coef, row, c);
+        k->norm_affine(w->x + at, w->y + at, 1, w->inner, w->inner, &map);
     }
 }
 
@@ -66,8 +85,8 @@ static void forward_rows(void *context, int64_t begin, int64_t end) {
     }
 }
 
-void tare__group_forward(tare_node *n, int64_t groups, double eps) {
-    work w = work_of(n, groups);
+void tare__group_forward(tare_node *n, int64_t groups, double eps, tare_act act) {
+    work w = work_of(n, groups, act);
     w.eps = tare__norm_eps(eps);
     w.y = n->out->data;
     tare_parallel_for(w.rows, tare__grain(2.0 * (double)(w.per * w.inner)), forward_rows, &w);
@@ -79,7 +98,8 @@ static tare__norm_back row_products(const work *w, int64_t row, const tare__norm
     double *p = w->products + row * w->per * 2, sum = 0, dot = 0;
     int64_t at = row * w->per * w->inner;
     for (int64_t c = 0; c < w->per; c++, at += w->inner, p += 2) {
-        tare__kernels()->norm_products(w->x + at, w->dy + at, 1, w->inner, w->inner, coef, &p[1], &p[0]);
+        tare__norm_map map = map_of(w, coef, row, c);
+        tare__kernels()->norm_products(w->x + at, w->dy + at, 1, w->inner, w->inner, coef, &map, &p[1], &p[0]);
         double g = gamma ? (double)gamma[c] : 1;
         dot += g * p[0];
         sum += g * p[1];
@@ -91,8 +111,19 @@ static void row_gradient(const work *w, int64_t row, const tare__norm_coef *coef
     const tare_real *gamma = w->gamma ? w->gamma + row % w->groups * w->per : NULL;
     int64_t at = row * w->per * w->inner;
     for (int64_t c = 0; c < w->per; c++, at += w->inner) {
-        tare__kernels()->norm_gradient(w->x + at, w->dy + at, w->dx + at, 1, w->inner, w->inner, coef,
+        tare__norm_map map = map_of(w, coef, row, c);
+        tare__kernels()->norm_gradient(w->x + at, w->dy + at, w->dx + at, 1, w->inner, w->inner, coef, &map,
                                        coef->rstd * (gamma ? gamma[c] : 1), back.q, back.t, w->add);
+    }
+}
+
+/* From here on a row's gradient is the one before the activation. */
+static void mask_rows(void *context, int64_t begin, int64_t end) {
+    const work *w = context;
+    for (int64_t row = begin; row < end; row++) {
+        tare__norm_coef coef = tare__norm_coef_of(w->stats[row]);
+        scale_values(w, row, &coef, w->masked);
+        tare__norm_act_back(w->act, w->masked + row * w->per, w->dy + row * w->per, 1, w->per, w->per);
     }
 }
 
@@ -111,12 +142,18 @@ static void backward_rows(void *context, int64_t begin, int64_t end) {
     }
 }
 
-void tare__group_backward(tare_node *n, int64_t groups) {
-    work w = work_of(n, groups);
+void tare__group_backward(tare_node *n, int64_t groups, tare_act act) {
+    work w = work_of(n, groups, act);
     w.dy = n->out->grad;
     w.dx = tare_grad(n, 0);
     w.add = tare_grad_add(n, 0);
     w.products = n->scratch;
+    if (by_value(tare__around_dim(n->in[0]->shape, 1), act)) {
+        w.masked = (tare_real *)(void *)(w.products + w.rows * w.per * 2);
+        tare_parallel_for(w.rows, tare__grain(2.0 * (double)w.per), mask_rows, &w);
+        w.dy = w.masked;
+        w.act.kind = TARE_ACT_NONE;
+    }
     tare_parallel_for(w.rows, tare__grain(4.0 * (double)(w.per * w.inner)), backward_rows, &w);
 
     tare_real *dgamma = tare_grad(n, 1), *dbeta = tare_grad(n, 2);
@@ -164,16 +201,18 @@ static tare_status check(tare_node *n) {
     if (!status) {
         status = tare__norm_check_count(n, channels / opt->groups * a.inner, "sample and group", "use fewer groups");
     }
-    if (!status) { tare__group_prepare(n, opt->groups); }
-    return status;
+    return status ? status : tare__group_prepare(n, opt->groups, opt->act);
 }
 
 static void forward(tare_node *n) {
     const tare_group_norm_opt *opt = n->attr;
-    tare__group_forward(n, opt->groups, opt->eps);
+    tare__group_forward(n, opt->groups, opt->eps, opt->act);
 }
 
-static void backward(tare_node *n) { tare__group_backward(n, ((const tare_group_norm_opt *)n->attr)->groups); }
+static void backward(tare_node *n) {
+    const tare_group_norm_opt *opt = n->attr;
+    tare__group_backward(n, opt->groups, opt->act);
+}
 
 #define OPT(...)                                                                                                       \
     &(const tare_group_norm_opt) { __VA_ARGS__ }
@@ -186,6 +225,15 @@ static const tare_opcase cases[] = {
     { .name = "plain", .in = { { 4, { 2, 4, 5, 5 } } }, .absent = 6, .attr = OPT(.groups = 2) },
     { .name = "no_beta", .in = { { 4, { 1, 4, 1, 3 } }, { 1, { 4 } } }, .absent = 4, .attr = OPT(.groups = 2) },
     { .name = "wide", .in = { { 4, { 1, 2, 9, 11 } }, { 1, { 2 } }, { 1, { 2 } } }, .attr = OPT(.groups = 2) },
+    { .name = "relu",
+      .in = { { 4, { 2, 6, 3, 5 } }, { 1, { 6 } }, { 1, { 6 } } },
+      .attr = OPT(.groups = 3, .act = { TARE_ACT_RELU, 0 }) },
+    { .name = "relu_features",
+      .in = { { 2, { 3, 34 } }, { 1, { 34 } }, { 1, { 34 } } },
+      .attr = OPT(.groups = 2, .act = { TARE_ACT_RELU, 0 }) },
+    { .name = "leaky_relu",
+      .in = { { 3, { 2, 4, 17 } }, { 1, { 4 } }, { 1, { 4 } } },
+      .attr = OPT(.groups = 1, .act = { TARE_ACT_LEAKY_RELU, 0.2 }) },
     { .name = NULL },
 };
 
@@ -195,7 +243,7 @@ const tare_op tare_op_group_norm = {
     .n_optional = 2,
     .attr_size = sizeof(tare_group_norm_opt),
     .flags = TARE_OP_FRESH,
-    .reads = TARE_READS_IN(0) | TARE_READS_IN(1),
+    .reads = TARE_READS_IN(0) | TARE_READS_IN(1) | TARE_READS_IN(2),
     .check = check,
     .forward = forward,
     .backward = backward,

@@ -4,6 +4,7 @@
 static int64_t channels_of(const tare_node *n) { return n->in[0]->shape.dim[1]; }
 
 static tare_status check(tare_node *n) {
+    const tare_instance_norm_opt *opt = n->attr;
     const tare_tensor *x = n->in[0];
     tare_shape_buf buf;
     if (x->shape.ndim < 3) {
@@ -14,22 +15,25 @@ static tare_status check(tare_node *n) {
         return tare_node_fail(n, TARE_ESHAPE, "x %s has no channels", tare_shape_text(x->shape, &buf));
     }
     tare_shape per_channel = TARE_SHAPE(channels_of(n));
-    tare_status status = tare__norm_check_eps(n, ((const tare_instance_norm_opt *)n->attr)->eps);
+    tare_status status = tare__norm_check_eps(n, opt->eps);
     if (!status) { status = tare__norm_check_shape(n, 1, "gamma", per_channel); }
     if (!status) { status = tare__norm_check_shape(n, 2, "beta", per_channel); }
     if (!status) {
         status = tare__norm_check_count(n, tare__around_dim(x->shape, 1).inner, "sample and channel",
                                         "give it larger images, or use layer or group norm here");
     }
-    if (!status) { tare__group_prepare(n, channels_of(n)); }
-    return status;
+    return status ? status : tare__group_prepare(n, channels_of(n), opt->act);
 }
 
 static void forward(tare_node *n) {
-    tare__group_forward(n, channels_of(n), ((const tare_instance_norm_opt *)n->attr)->eps);
+    const tare_instance_norm_opt *opt = n->attr;
+    tare__group_forward(n, channels_of(n), opt->eps, opt->act);
 }
 
-static void backward(tare_node *n) { tare__group_backward(n, channels_of(n)); }
+static void backward(tare_node *n) {
+    const tare_instance_norm_opt *opt = n->attr;
+    tare__group_backward(n, channels_of(n), opt->act);
+}
 
 #define OPT(...)                                                                                                       \
     &(const tare_instance_norm_opt) { __VA_ARGS__ }
@@ -38,6 +42,12 @@ static const tare_opcase cases[] = {
     { .name = "sequences", .in = { { 3, { 3, 2, 33 } }, { 1, { 2 } }, { 1, { 2 } } }, .attr = OPT(.eps = 0.1) },
     { .name = "plain", .in = { { 4, { 2, 2, 3, 3 } } }, .absent = 6, .attr = OPT(.eps = 1e-3) },
     { .name = "pairs", .in = { { 4, { 1, 3, 1, 2 } }, { 1, { 3 } }, { 1, { 3 } } }, .attr = OPT(.eps = 0.5) },
+    { .name = "relu",
+      .in = { { 4, { 2, 3, 4, 5 } }, { 1, { 3 } }, { 1, { 3 } } },
+      .attr = OPT(.act = { TARE_ACT_RELU, 0 }) },
+    { .name = "leaky_relu",
+      .in = { { 3, { 2, 2, 33 } }, { 1, { 2 } }, { 1, { 2 } } },
+      .attr = OPT(.act = { TARE_ACT_LEAKY_RELU, 0.2 }) },
     { .name = NULL },
 };
 
@@ -47,7 +57,7 @@ const tare_op tare_op_instance_norm = {
     .n_optional = 2,
     .attr_size = sizeof(tare_instance_norm_opt),
     .flags = TARE_OP_FRESH,
-    .reads = TARE_READS_IN(0) | TARE_READS_IN(1),
+    .reads = TARE_READS_IN(0) | TARE_READS_IN(1) | TARE_READS_IN(2),
     .check = check,
     .forward = forward,
     .backward = backward,

@@ -19,6 +19,22 @@ tare_status tare__norm_check_eps(tare_node *n, double eps);
 
 static inline double tare__norm_eps(double eps) { return eps > 0 ? eps : 1e-5; }
 
+/* ---- an activation behind ------------------------------------------------------------------------------------------ */
+
+/* Is it one? Then the node does another op's work besides its own. */
+tare_status tare__norm_check_act(tare_node *n, tare_act act);
+
+static inline tare__norm_map tare__norm_map_of(tare__norm_coef c, tare_real gamma, tare_real beta, tare_act act) {
+    return (tare__norm_map){
+        .k = c.k, .a = c.rstd * gamma, .b = c.shift * gamma + beta, .act = (int)act.kind, .slope = (tare_real)act.slope
+    };
+}
+
+/* In place, for those kernels that have no activation of their own: rows x cols values, rows `stride` apart. */
+void tare__norm_act(tare_act act, tare_real *y, int64_t rows, int64_t cols, int64_t stride);
+/* v, what the activation took, becomes the gradient before it; dy is the one behind. */
+void tare__norm_act_back(tare_act act, tare_real *v, const tare_real *dy, int64_t rows, int64_t cols, int64_t stride);
+
 /* ---- statistics -------------------------------------------------------------------------------------------------- */
 
 /* So many sets go together: the end of one is hidden by the next. */
@@ -46,9 +62,9 @@ static inline const tare_real *tare__norm_data(const tare_node *n, int i) {
 /* ---- group norm, which instance norm is too ---------------------------------------------------------------------- */
 
 /* x [N,C,...] in `groups` groups; sizes and scratch are set, ranks and counts have been checked. */
-void tare__group_prepare(tare_node *n, int64_t groups);
-void tare__group_forward(tare_node *n, int64_t groups, double eps);
-void tare__group_backward(tare_node *n, int64_t groups);
+tare_status tare__group_prepare(tare_node *n, int64_t groups, tare_act act);
+void tare__group_forward(tare_node *n, int64_t groups, double eps, tare_act act);
+void tare__group_backward(tare_node *n, int64_t groups, tare_act act);
 
 /* ---- rows of the last `dims` dimensions: layer norm and RMS norm (norm_rows.c) --------------------------------------- */
 

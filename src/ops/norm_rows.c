@@ -105,9 +105,9 @@ static void backward_plain(void *context, int64_t begin, int64_t end) {
         int64_t at = row * w->cols;
         tare__norm_coef coef = tare__norm_coef_of(w->stats[row]);
         double sum, dot;
-        k->norm_products(w->x + at, w->dy + at, 1, w->cols, w->cols, &coef, &sum, &dot);
+        k->norm_products(w->x + at, w->dy + at, 1, w->cols, w->cols, &coef, NULL, &sum, &dot);
         tare__norm_back back = tare__norm_back_of(w->stats[row], w->centred ? sum : 0, dot, w->cols);
-        k->norm_gradient(w->x + at, w->dy + at, w->dx + at, 1, w->cols, w->cols, &coef, coef.rstd, back.q, back.t,
+        k->norm_gradient(w->x + at, w->dy + at, w->dx + at, 1, w->cols, w->cols, &coef, NULL, coef.rstd, back.q, back.t,
                          w->add);
     }
 }

@@ -37,6 +37,16 @@ op("batch_norm", "eval_features", running(0.1), normal(1, 5), normal(5), normal(
 op("batch_norm", "frozen", running(), normal(2, 3, 4), normal(3), normal(3), *stats(3))
 
 
+def relu(f, slope=0.0):
+    return lambda *x: F.leaky_relu(f(*x), slope)
+
+
+op("batch_norm", "relu", relu(batch()), normal(3, 4, 5, 3), normal(4), normal(4), None, None)
+op("batch_norm", "relu_features", relu(batch()), normal(5, 7), normal(7), normal(7), None, None)
+op("batch_norm", "leaky_relu", relu(batch(), 0.2), normal(3, 2, 19), normal(2), normal(2), None, None)
+op("batch_norm", "relu_eval", relu(running()), normal(3, 2, 2, 2), normal(2), normal(2), *stats(2))
+
+
 def layer(dims=1, eps=1e-5):
     return lambda x, w, b: F.layer_norm(x, x.shape[-dims:], w, b, eps)
 
@@ -70,6 +80,9 @@ op("group_norm", "features", group(2), normal(3, 34), normal(34), normal(34))
 op("group_norm", "plain", group(2), normal(2, 4, 5, 5), None, None)
 op("group_norm", "no_beta", group(2), normal(1, 4, 1, 3), normal(4), None)
 op("group_norm", "wide", group(2), normal(1, 2, 9, 11), normal(2), normal(2))
+op("group_norm", "relu", relu(group(3)), normal(2, 6, 3, 5), normal(6), normal(6))
+op("group_norm", "relu_features", relu(group(2)), normal(3, 34), normal(34), normal(34))
+op("group_norm", "leaky_relu", relu(group(1), 0.2), normal(2, 4, 17), normal(4), normal(4))
 
 
 def instance(eps=1e-5):
@@ -80,6 +93,8 @@ op("instance_norm", "images", instance(), normal(2, 3, 4, 5), normal(3), normal(
 op("instance_norm", "sequences", instance(0.1), normal(3, 2, 33), normal(2), normal(2))
 op("instance_norm", "plain", instance(1e-3), normal(2, 2, 3, 3), None, None)
 op("instance_norm", "pairs", instance(0.5), normal(1, 3, 1, 2), normal(3), normal(3))
+op("instance_norm", "relu", relu(instance()), normal(2, 3, 4, 5), normal(3), normal(3))
+op("instance_norm", "leaky_relu", relu(instance(), 0.2), normal(2, 2, 33), normal(2), normal(2))
 
 
 def rms(dims=1, eps=1e-5):
