@@ -74,6 +74,19 @@ static void add_work(const tare_tape *tape, void *context) {
     }
 }
 
+/* The most that a step holds without what ops ask for to work in. */
+typedef struct held {
+    const tare_tape *tape;
+    size_t most;
+} held;
+
+static void see(void *context, const tare_node *n, bool backward) {
+    held *h = context;
+    size_t scratch = !n->scratch ? 0 : backward ? n->grad_scratch_bytes : n->scratch_bytes;
+    size_t now = tare_tape_bytes(h->tape) - scratch;
+    if (now > h->most) { h->most = now; }
+}
+
 /* Values, gradients and the optimizer's state. */
 static int64_t state_bytes(const bench *b) {
     int64_t values = 0;
@@ -89,16 +102,21 @@ static int print_first(bench *b) {
     double start = tare_clock();
     if (b->workload->step(b, 0) != TARE_OK) { return fail(); }
     double clock = tare_clock(), flops = 0;
+    held h = { .tape = b->tape };
+    tare_trace trace = { see, see, &h };
     b->look = add_work;
     b->context = &flops;
+    tare_tape_trace_set(b->tape, &trace);
     if (b->workload->step(b, 1) != TARE_OK) { return fail(); }
+    tare_tape_trace_set(b->tape, NULL);
     b->look = NULL;
     for (int64_t i = 2; i < 20 && (i < 5 || tare_clock() < clock + 1); i++) {
         if (b->workload->step(b, i) != TARE_OK) { return fail(); }
     }
-    printf("{\"start\":%.6f,\"clock\":%.6f,\"process_bytes\":%lld,\"step_bytes\":%zu,\"state_bytes\":%lld,\"flops\":%."
-           "0f}\n",
-           start, clock, (long long)tare_peak_memory(), tare_tape_peak(b->tape), (long long)state_bytes(b), flops);
+    printf("{\"start\":%.6f,\"clock\":%.6f,\"process_bytes\":%lld,\"step_bytes\":%zu,\"held_bytes\":%zu,"
+           "\"state_bytes\":%lld,\"flops\":%.0f}\n",
+           start, clock, (long long)tare_peak_memory(), tare_tape_peak(b->tape), h.most, (long long)state_bytes(b),
+           flops);
     return 0;
 }
 

@@ -9,8 +9,8 @@ import sys
 
 HEAD = ("| workload | PyTorch ms (p10 to p90) | variant | Tare ms (p10 to p90) | ratio | least | GFLOP/s, of peak | 1 to 2 threads |\n"
         "|---|---|---|---|---|---|---|---|")
-MEMORY = ("| workload | step MiB | with state | PyTorch's tensors | process | PyTorch's | start ms | first step ms | PyTorch's start | "
-          "first step | same bits |\n|---|---|---|---|---|---|---|---|---|---|---|")
+MEMORY = ("| workload | step MiB | with state | tensors | PyTorch's | process | PyTorch's | start ms | first step ms | PyTorch's start | "
+          "first step | same bits |\n" + "|---" * 12 + "|")
 SCALING = ("| net | Tare ms (p10 to p90) | per unit | of the least | PyTorch ms | per unit | of the least |\n"
            "|---|---|---|---|---|---|---|")
 UNITS = {"batch": ("W3-bn, batch {}", "us a sample", 1e3), "layers": ("W5-gelu, {} layers", "ns a token and layer", 1e6 / 768)}
@@ -85,8 +85,10 @@ def memory_row(name, r):
     mib = lambda key: f"{r[key] / 2**20:.1f}" if key in r else ""
     both = f"{(r['step_bytes'] + r['state_bytes']) / 2**20:.1f}"
     ms = lambda key: f"{1e3 * r[key]:.0f}" if key in r else ""
-    return (f"| {name} | {mib('step_bytes')} | {both} | {mib('torch_tensor_bytes')} | {mib('process_bytes')} | "
-            f"{mib('torch_process_bytes')} | {ms('start')} | {ms('first')} | {ms('torch_start')} | {ms('torch_first')} | {'yes' if r['same_bits'] else 'NO'} |")
+    held = f"{(r['held_bytes'] + r['state_bytes']) / 2**20:.1f}" if "held_bytes" in r else ""
+    return (f"| {name} | {mib('step_bytes')} | {both} | {held} | {mib('torch_tensor_bytes')} | {mib('process_bytes')} | "
+            f"{mib('torch_process_bytes')} | {ms('start')} | {ms('first')} | {ms('torch_start')} | {ms('torch_first')} | "
+            f"{'yes' if r['same_bits'] else 'NO'} |")
 
 
 # ---- passes -----------------------------------------------------------------------------------------------------------------

@@ -202,7 +202,7 @@ def take_turns(a, sides, theirs):
 def starts(a, name, theirs):
     """The first step, memory, and whether bits depend on threads: what a training step has and a pass has not."""
     start, first, own = first_step([a.program, name, "--first"], {"OMP_NUM_THREADS": str(a.threads)}, 5)
-    result = {"step_bytes": own["step_bytes"], "state_bytes": own["state_bytes"], "process_bytes": own["process_bytes"],
+    result = {"step_bytes": own["step_bytes"], "held_bytes": own["held_bytes"], "state_bytes": own["state_bytes"], "process_bytes": own["process_bytes"],
               "start": start, "first": first, "same_bits": same_bits(a.program, name), "gflop": own["flops"] / 1e9}
     if theirs:
         start, first, other = first_step([a.python, os.path.join(HERE, "torch_workloads.py"), name, str(a.threads)],

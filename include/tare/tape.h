@@ -131,9 +131,15 @@ enum {
     TARE_OP_FRESH = 1,
     /* the output is input 0's memory under another shape: no forward, no backward, the tape does both */
     TARE_OP_ALIAS = 2,
+    /* an input's gradient may be made in the memory of the output's, where shapes allow: backward reads dy[i] before it writes dx[i],
+     * and not again. The tape then gives that input the output's own memory: tare_grad(n, i) == n->out->grad, overwritten */
+    TARE_OP_INPLACE = 4,
+    /* a large result that has been released is computed again when backward wants to read it, rather than kept: forward costs little,
+     * gives the same bits from the same inputs a second time, and changes nothing but its output and what it saves */
+    TARE_OP_CHEAP = 8,
 };
 
-/* Which values backward reads (reads): TARE_READS_IN(0) | TARE_READS_OUT ...; 0 means all of them. */
+/* Which values backward reads (reads): TARE_READS_IN(0) | TARE_READS_OUT ...; 0 means all of them. The others may be gone by then. */
 #define TARE_READS_IN(i)   (1u << (i))
 #define TARE_READS_OUT     (1u << 30)
 #define TARE_READS_NOTHING (1u << 31)

@@ -109,13 +109,11 @@ static tare_status run_forward(tare_tape *t, tare_node *n) {
 
 /* Remember which values backward will want, so that tare_release can let the others go. */
 static void mark_needed(tare_node *n) {
-    unsigned reads = n->op->reads;
-    if (!n->grad || (n->op->flags & TARE_OP_ALIAS) || (reads & TARE_READS_NOTHING)) { return; }
+    if (!n->grad || (n->op->flags & TARE_OP_ALIAS)) { return; }
     for (int i = 0; i < n->n_in; i++) {
-        bool read = reads == 0 || i >= 30 || (reads & TARE_READS_IN(i));
-        if (n->in[i] && read) { tare__owner(n->in[i])->needed = true; }
+        if (n->in[i] && tare__reads_input(n->op, i)) { tare__owner(n->in[i])->needed = true; }
     }
-    if (reads == 0 || (reads & TARE_READS_OUT)) { n->out->needed = true; }
+    if (tare__reads_result(n->op)) { n->out->needed = true; }
 }
 
 /* ---- looking for NaN and Inf ------------------------------------------------------------------------------------- */

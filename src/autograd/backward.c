@@ -46,6 +46,20 @@ static tare_status open_gradients(tare_tape *t, tare_node *n) {
     return TARE_OK;
 }
 
+/* Elementwise ops get the memory of their output's gradient for that of their first input that has none yet: nobody else wants it. */
+static tare_tensor *lend_gradient(const tare_node *n) {
+    if (!(n->op->flags & TARE_OP_INPLACE)) { return NULL; }
+    for (int i = 0; i < n->n_in; i++) {
+        tare_tensor *x = n->in[i];
+        if (!x || !x->requires_grad || x->grad || (x->node && x->node->done)) { continue; }
+        if (x->numel != n->out->numel || appears_twice(n, i)) { continue; }
+        x->grad = n->out->grad;
+        x->grad_fresh = true;
+        return x;
+    }
+    return NULL;
+}
+
 /* ---- one node ---------------------------------------------------------------------------------------------------- */
 
 typedef struct add_job {
@@ -79,8 +93,30 @@ static tare_status alias_backward(tare_tape *t, tare_node *n) {
     return TARE_OK;
 }
 
+/* Compute again what went when it was released (TARE_OP_CHEAP): inputs of n, all of them or those that backward reads. They are
+ * buried with their nodes, which come later. */
+static tare_status values_again(tare_tape *t, const tare_node *n, bool all) {
+    for (int i = 0; i < n->n_in; i++) {
+        if (!n->in[i] || !(all || tare__reads_input(n->op, i))) { continue; }
+        tare_tensor *x = tare__owner(n->in[i]);
+        if (!x->data && x->node && !x->node->done) {
+            tare_status status = values_again(t, x->node, true);
+            if (status) { return status; }
+            x->data = tare__value_alloc(t, tare__bytes(x->numel));
+            if (!x->data) { return TARE_ENOMEM; }
+            if (t->trace) { t->trace->begin(t->trace->context, x->node, true); }
+            x->node->op->forward(x->node);
+            if (t->trace) { t->trace->end(t->trace->context, x->node, true); }
+        }
+        n->in[i]->data = x->data; /* an alias points where the values were before */
+    }
+    return TARE_OK;
+}
+
 static tare_status op_backward(tare_tape *t, tare_node *n) {
-    tare_status status = open_gradients(t, n);
+    const tare_tensor *lent = lend_gradient(n);
+    tare_status status = values_again(t, n, false);
+    if (!status) { status = open_gradients(t, n); }
     if (status) { return status; }
     if (n->grad_scratch_bytes) {
         n->scratch = tare__value_alloc(t, n->grad_scratch_bytes);
@@ -94,20 +130,26 @@ static tare_status op_backward(tare_tape *t, tare_node *n) {
     for (int i = 0; i < n->n_in; i++) {
         if (n->in[i] && n->in[i]->requires_grad) { n->in[i]->grad_fresh = false; }
     }
+    if (lent) { n->out->grad = NULL; }
     return t->status;
 }
 
-/* What a node computed is dead once its backward has run: every reader came later and has been here already. */
-static void bury(tare_tape *t, tare_node *n, const tare_tensor *keep) {
+/* What a node computed is dead once all who read it have been through backward: its readers, which come later on the tape, and
+ * itself if it is one. */
+static void bury_result(tare_tape *t, tare_node *n, const tare_tensor *keep) {
+    tare_tensor *y = n->out;
+    if (tare__owner(y) == keep) { return; }
+    if (!y->base) { tare__value_free(t, y->data, tare__bytes(y->numel), n); }
+    y->data = NULL;
+}
+
+static void bury(tare_tape *t, tare_node *n) {
     tare_tensor *y = n->out;
     n->done = true;
     tare__value_free(t, y->grad, tare__bytes(y->numel), n);
     y->grad = NULL;
     tare__value_free(t, n->saved, n->saved_bytes, n);
     n->saved = NULL;
-    if (tare__owner(y) == keep) { return; }
-    if (!y->base) { tare__value_free(t, y->data, tare__bytes(y->numel), n); }
-    y->data = NULL;
 }
 
 /* ---- the loop ---------------------------------------------------------------------------------------------------- */
@@ -116,9 +158,12 @@ static tare_status run_backward(tare_tape *t, tare_tensor *y) {
     for (int64_t i = t->length - 1; i >= 0; i--) {
         tare_node *n = t->node[i];
         if (!n->out->grad || n->done) { continue; }
+        const tare_tensor *keep = tare__owner(y);
+        if (!tare__reads_result(n->op)) { bury_result(t, n, keep); } /* before it asks for memory */
         tare_status status = n->op->flags & TARE_OP_ALIAS ? alias_backward(t, n) : op_backward(t, n);
         if (status) { return status; }
-        bury(t, n, tare__owner(y));
+        bury_result(t, n, keep);
+        bury(t, n);
     }
     return t->status;
 }

@@ -9,6 +9,9 @@
 /* Bytes of 0xFF are a NaN: with opt.guard, what an op leaves unwritten shows. */
 enum { GUARD_BYTES = 64, GUARD_PATTERN = 0xC5, POISON = 0xFF };
 
+/* Smaller results are kept even where they are cheap: they are not what fills the memory. */
+enum { AGAIN_BYTES = 2 << 20 };
+
 /* ---- life -------------------------------------------------------------------------------------------------------- */
 
 static void start_step(tare_tape *t, uint64_t step) {
@@ -123,6 +126,7 @@ static void guard_check(tare_tape *t, const void *memory, size_t bytes, const ta
 void tare__value_free(tare_tape *t, void *memory, size_t bytes, const tare_node *n) {
     if (!memory) { return; }
     guard_check(t, memory, bytes, n);
+    if (t->opt.guard) { memset(memory, POISON, bytes); } /* so that whoever still reads it shows too */
     tare__pool_free(&t->values, memory, t->opt.guard ? bytes + GUARD_BYTES : bytes);
 }
 
@@ -143,11 +147,22 @@ tare_status tare_tape_guard(tare_tape *t) {
     return t->status;
 }
 
+/* A large result of a cheap op, all of whose inputs will be there in backward, where tare__value_again finds them. */
+static bool can_come_again(const tare_tensor *x) {
+    const tare_node *n = x->node;
+    if (!(n->op->flags & TARE_OP_CHEAP) || !n->grad || tare__reads_result(n->op) || n->scratch_bytes) { return false; }
+    for (int i = 0; i < n->n_in; i++) {
+        const tare_tensor *in = n->in[i] ? (n->in[i]->base ? n->in[i]->base : n->in[i]) : NULL;
+        if (in && in->node && !in->needed) { return false; }
+    }
+    return tare__bytes(x->numel) >= AGAIN_BYTES;
+}
+
 void tare_release(tare_tape *t, tare_tensor *x) {
     if (!x || x->released || x->is_param) { return; }
     tare_tensor *owner = tare__owner(x);
     x->released = true;
-    if (--owner->handles > 0 || owner->needed || !owner->node) { return; }
+    if (--owner->handles > 0 || !owner->node || (owner->needed && !can_come_again(owner))) { return; }
     tare__value_free(t, owner->data, tare__bytes(owner->numel), owner->node);
     owner->data = x->data = NULL;
 }

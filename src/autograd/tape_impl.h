@@ -41,6 +41,13 @@ tare_tensor *tare__tensor_new(tare_tape *t, tare_shape shape, int64_t numel);
 
 static inline size_t tare__bytes(int64_t numel) { return (size_t)numel * sizeof(tare_real); }
 
+/* Does backward of the op read its result? */
+static inline bool tare__reads_result(const tare_op *op) { return op->reads == 0 || (op->reads & TARE_READS_OUT); }
+/* ... its input i? */
+static inline bool tare__reads_input(const tare_op *op, int i) {
+    return !(op->reads & TARE_READS_NOTHING) && (op->reads == 0 || i >= 30 || (op->reads & TARE_READS_IN(i)));
+}
+
 /* The tensor that owns the data x shows. */
 static inline tare_tensor *tare__owner(tare_tensor *x) { return x->base ? x->base : x; }
 

@@ -149,10 +149,17 @@ static tare_status conv_shape(const tare_layer *layer, tare_shape image, tare_sh
     return status;
 }
 
+/* The sum of a times b, whose product nobody reads again. */
+static tare_tensor *dot(tare_tape *tape, tare_tensor *a, tare_tensor *b) {
+    tare_tensor *product = tare_mul(tape, a, b), *sum = tare_sum(tape, product, 0, false);
+    tare_release(tape, product);
+    return sum;
+}
+
 static tare_tensor *sigma_conv(const spectral_norm *sn, const tare_layer *layer, tare_tape *tape, tare_tensor *weight) {
     tare_tensor *u = tare_input(tape, sn->u->shape, sn->u->data), *v = tare_input(tape, sn->v->shape, sn->v->data);
     tare_tensor *response = respond(layer, tape, v, weight);
-    return tare_sum(tape, tare_mul(tape, response, u), 0, false);
+    return dot(tape, response, u);
 }
 
 /* ---- as a transform ----------------------------------------------------------------------------------------------- */
@@ -165,7 +172,7 @@ static tare_tensor *sigma_matrix(const spectral_norm *sn, const matrix *m, tare_
             for (int64_t i = 0; i < m->inner; i++) { to[i] = scale * sn->v->data[c + i]; }
         }
     }
-    return tare_sum(tape, tare_mul(tape, weight, uv), 0, false);
+    return dot(tape, weight, uv);
 }
 
 static tare_tensor *apply(tare_weight_transform *self, tare_layer *layer, tare_tape *tape, tare_tensor *weight) {

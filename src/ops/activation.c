@@ -40,7 +40,8 @@ static void backward_range(void *context, int64_t begin, int64_t end) {
 
 void tare__activation_backward(const tare_node *n, tare__activation_back_fn f, double k, double work) {
     const tare_tensor *read = n->op->reads & TARE_READS_OUT ? n->out : n->in[0];
-    job j = { .backward = f, .k = (tare_real)k, .values = read->data, .dy = n->out->grad, .to = tare_grad(n, 0) };
+    const tare_real *values = n->saved ? n->saved : read->data;
+    job j = { .backward = f, .k = (tare_real)k, .values = values, .dy = n->out->grad, .to = tare_grad(n, 0) };
     if (!j.to) { return; }
     j.add = tare_grad_add(n, 0);
     tare_parallel_for(n->out->numel, tare__grain(work), backward_range, &j);

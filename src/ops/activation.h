@@ -12,7 +12,7 @@ typedef void (*tare__activation_back_fn)(int64_t n, tare_real k, const tare_real
 tare_status tare__activation_check(tare_node *n);
 /* y = f(x);  k is the activation's number, work its cost as tare__grain counts it. */
 void tare__activation_forward(const tare_node *n, tare__activation_fn f, double k, double work);
-/* dx (+)= dy f'(v), where v is y if the op reads its output, else x. */
+/* dx (+)= dy f'(v), where v is what forward saved, else y if the op reads its output, else x. */
 void tare__activation_backward(const tare_node *n, tare__activation_back_fn f, double k, double work);
 
 /* The attribute of activations that have a number, and their check: it must be finite. */

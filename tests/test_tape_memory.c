@@ -1,0 +1,160 @@
+/* test_tape_memory.c - what a step holds at most: gradients in place, results gone as soon as they may, large cheap ones made twice.
+ * tare-test: double */
+#include "testing_support.h"
+
+#include <tare/tare.h>
+
+#include <string.h>
+
+enum { N = 3 << 18 }; /* 3 MiB of float */
+
+static tare_tape *tape_new(void) { return tare_tape_new((tare_tape_opt){ .training = true }); }
+
+/* Values that are not all alike, half of them negative; its gradient is wanted. */
+static tare_tensor *input(tare_tape *t, int64_t rows, int64_t cols) {
+    tare_tensor *x = tare_input(t, TARE_SHAPE(rows, cols), NULL);
+    assert_non_null(x);
+    for (int64_t i = 0; i < x->numel; i++) { x->data[i] = (tare_real)(i % 11 - 5) / 4; }
+    x->requires_grad = true;
+    return x;
+}
+
+static void backward(tare_tape *t, tare_tensor *y) { assert_ok(tare_backward(t, tare_sum(t, y, 0, false))); }
+
+/* ---- gradients in place ------------------------------------------------------------------------------------------ */
+
+/* Eight results are kept for backward, which needs room for one gradient beside them: each is made where the one before lay. */
+static void activations_make_gradients_in_place(void **state) {
+    (void)state;
+    enum { DEPTH = 8 };
+    tare_tensor *(*const ops[])(tare_tape *, tare_tensor *) = { tare_relu, tare_tanh, tare_sigmoid, tare_gelu };
+    for (size_t k = 0; k < sizeof ops / sizeof ops[0]; k++) {
+        tare_tape *t = tape_new();
+        tare_tensor *x = input(t, 1, N), *y = x;
+        for (int i = 0; i < DEPTH; i++) { y = ops[k](t, y); }
+        backward(t, y);
+        assert_non_null(x->grad);
+        assert_true(tare_tape_peak(t) <= ((DEPTH + 2) * (size_t)N + 4096) * sizeof(tare_real) + 8192);
+        tare_tape_free(t);
+    }
+}
+
+/* a + b hands its gradient to one of them; the other one has its own, which may hold something already. */
+static void sums_share_nothing(void **state) {
+    (void)state;
+    for (int order = 0; order < 2; order++) {
+        tare_tape *t = tape_new();
+        tare_tensor *x = input(t, 5, 7), *a = tare_scale(t, x, 2), *b = tare_scale(t, x, 3);
+        tare_tensor *sum = order ? tare_add(t, a, b) : tare_add(t, b, a);
+        tare_tensor *also = tare_mul(t, a, a); /* its backward comes first, so a has a gradient when the sum's comes */
+        backward(t, tare_add(t, sum, also));
+        for (int64_t i = 0; i < x->numel; i++) {
+            double v = (double)(i % 11 - 5) / 4;
+            assert_near(x->grad[i], 2 * (1 + 2 * 2 * v) + 3, 1e-5);
+        }
+        tare_tape_free(t);
+    }
+    tare_tape *t = tape_new();
+    tare_tensor *x = input(t, 5, 7);
+    backward(t, tare_add(t, x, x));
+    for (int64_t i = 0; i < x->numel; i++) { assert_near(x->grad[i], 2, 0); }
+    tare_tape_free(t);
+}
+
+/* ---- what backward does not read --------------------------------------------------------------------------------- */
+
+/* The sign of y tells that of x, unless the slope is negative: then leaky_relu keeps x itself. */
+static void leaky_relu_lets_its_input_go(void **state) {
+    (void)state;
+    const double slopes[] = { 0.1, -0.5 };
+    for (int k = 0; k < 2; k++) {
+        tare_tape *t = tape_new();
+        tare_tensor *x = input(t, 5, 7), *h = tare_scale(t, x, 1), *y = tare_leaky_relu(t, h, slopes[k]);
+        tare_release(t, h);
+        assert_null(h->data);
+        backward(t, y);
+        for (int64_t i = 0; i < x->numel; i++) { assert_near(x->grad[i], i % 11 > 5 ? 1 : slopes[k], 1e-6); }
+        tare_tape_free(t);
+    }
+}
+
+/* ---- computed again ---------------------------------------------------------------------------------------------- */
+
+typedef struct outcome {
+    tare_real dx[64], dw[64]; /* of the first values */
+    size_t peak;
+    bool gone; /* were the cheap results gone after their release? */
+} outcome;
+
+/* x -> layer norm -> gelu -> (another shape) -> linear, the results released or not. */
+static outcome through_cheap_ops(int64_t rows, bool release) {
+    enum { COLS = 256 };
+    outcome o = { 0 };
+    tare_tape *t = tape_new();
+    tare_tensor *x = input(t, rows, COLS), *w = input(t, 8, COLS), *first = tare_scale(t, x, 0.5);
+    tare_tensor *h = tare_layer_norm(t, first, NULL, NULL, (tare_layer_norm_opt){ 0 }), *g = tare_gelu(t, h);
+    tare_tensor *shaped = tare_reshape(t, g, TARE_SHAPE(rows / 4, 4, COLS)), *y = tare_linear(t, shaped, w, NULL);
+    if (release) {
+        tare_release(t, g);
+        tare_release(t, shaped);
+        tare_release(t, h); /* last, so that what g is made of goes after g */
+        o.gone = !g->data && !h->data;
+    }
+    backward(t, tare_mul(t, y, y));
+    assert_ok(tare_tape_status(t));
+    memcpy(o.dx, x->grad, sizeof o.dx);
+    memcpy(o.dw, w->grad, sizeof o.dw);
+    o.peak = tare_tape_peak(t);
+    tare_tape_free(t);
+    return o;
+}
+
+static void large_cheap_results_are_made_twice(void **state) {
+    (void)state;
+    const int64_t rows = N / 256;
+    outcome kept = through_cheap_ops(rows, false), again = through_cheap_ops(rows, true);
+    assert_true(again.gone);
+    assert_memory_equal(kept.dx, again.dx, sizeof kept.dx);
+    assert_memory_equal(kept.dw, again.dw, sizeof kept.dw);
+    assert_true(again.peak <= kept.peak);
+}
+
+static void small_ones_are_kept(void **state) {
+    (void)state;
+    outcome kept = through_cheap_ops(16, false), released = through_cheap_ops(16, true);
+    assert_false(released.gone);
+    assert_memory_equal(kept.dx, released.dx, sizeof kept.dx);
+}
+
+/* Four blocks of norm, gelu and linear: without the norms' and gelus' results the step is smaller by nearly as much. */
+static void a_net_takes_less(void **state) {
+    (void)state;
+    enum { BLOCKS = 4, COLS = 256 };
+    size_t peak[2];
+    for (int release = 0; release < 2; release++) {
+        tare_tape *t = tape_new();
+        tare_tensor *x = input(t, N / COLS, COLS), *w = input(t, COLS, COLS);
+        for (int i = 0; i < BLOCKS; i++) {
+            tare_tensor *h = tare_rms_norm(t, x, NULL, (tare_rms_norm_opt){ 0 }), *g = tare_gelu(t, h);
+            if (release) { tare_release(t, h); }
+            x = tare_linear(t, g, w, NULL);
+            if (release) { tare_release(t, g); }
+        }
+        backward(t, x);
+        peak[release] = tare_tape_peak(t);
+        tare_tape_free(t);
+    }
+    assert_true(peak[1] + (2 * BLOCKS - 3) * (size_t)N * sizeof(tare_real) <= peak[0]);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(activations_make_gradients_in_place),
+        cmocka_unit_test(sums_share_nothing),
+        cmocka_unit_test(leaky_relu_lets_its_input_go),
+        cmocka_unit_test(large_cheap_results_are_made_twice),
+        cmocka_unit_test(small_ones_are_kept),
+        cmocka_unit_test(a_net_takes_less),
+    };
+    return cmocka_run_group_tests_name("tape_memory", tests, NULL, NULL);
+}
