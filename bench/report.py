@@ -17,7 +17,7 @@ UNITS = {"batch": ("W3-bn, batch {}", "us a sample", 1e3), "layers": ("W5-gelu, 
 THREADS = ("| workload | 1 thread ms | two such processes at once | 2 threads | 3 threads | 8 threads |\n"
            "|---|---|---|---|---|---|")
 PASSES = ("norms", "conv")
-NORMS = ("| norm | shape | pass | PyTorch us | variant | Tare us (p10 to p90) | ratio | least | GB/s, of a copy |\n"
+NORMS = ("| norm | shape | pass | PyTorch us | variant | Tare us (p10 to p90) | ratio | least | GB/s, of a copy (of the bare bytes) |\n"
          "|---|---|---|---|---|---|---|---|---|")
 CONV = ("| from | pass | PyTorch us | variant | Tare us (p10 to p90) | ratio | least | GFLOP/s, of peak |\n"
         "|---|---|---|---|---|---|---|---|")
@@ -119,8 +119,10 @@ def pass_cells(name, r):
 def norm_row(name, r, results):
     _, norm, shape, direction = name.split("-")
     speed = bandwidth(name, r)
-    copies = [bandwidth(n, x) for n, x in results.items() if "-copy-" in n and math.prod(sizes(n)) == math.prod(sizes(name))]
-    share = f", {100 * speed / copies[0]:.0f} %" if copies else ""
+    copies = {n.split("-")[-1]: bandwidth(n, x) for n, x in results.items()
+              if "-copy-" in n and math.prod(sizes(n)) == math.prod(sizes(name))}
+    share = f", {100 * speed / copies['fwd']:.0f} %" if "fwd" in copies else ""
+    share += f" ({100 * speed / copies['fwdbwd']:.0f} %)" if direction == "fwdbwd" and "fwdbwd" in copies else ""
     direction = direction.replace("fwdbwd", "fwd+bwd")
     return f"| {norm}{noisy(r)} | {shape} | {direction} | " + " | ".join(pass_cells(name, r)) + f" | {speed:.0f}{share} |"
 
