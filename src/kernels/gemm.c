@@ -73,9 +73,28 @@ static const tare_real *panel_of(const tare__gemm_block *x, int64_t j, int64_t p
     return x->v + p * x->v_step + j;
 }
 
+/* One tile, all of its k: piece by piece, the sums between them in t->c. */
+static void run_tile(const tare__gemm_block *x, tile t, int64_t pieces, int64_t rows, int64_t columns) {
+    const tile_fn fn = tile_fns[rows - 1][x->s_columns][columns > VL];
+    if (pieces == 1) {
+        fn(&t);
+        return;
+    }
+    tile part = t;
+    for (int64_t q = 0; q < pieces; q++) {
+        int64_t p = piece(t.k, pieces, q);
+        part.k = piece(t.k, pieces, q + 1) - p;
+        part.s = t.s + (x->s_columns ? p * t.s_step : p);
+        part.v = t.v + p * t.v_step;
+        fn(&part);
+        part.add = true;
+        part.bias_row = part.bias_column = NULL;
+    }
+}
+
 /* All tiles of rows [i0, i1) in one panel. t.s is S at (i0, p). */
-static void run_panel(const tare__gemm_block *x, tile t, int64_t i0, int64_t i1, int64_t j, int64_t columns,
-                      bool first) {
+static void run_panel(const tare__gemm_block *x, tile t, int64_t pieces, int64_t i0, int64_t i1, int64_t j,
+                      int64_t columns, bool first) {
     _Alignas(64) tare_real out[MR_FULL * NR], bias[NR];
     const tare_real *s = t.s;
     int64_t count = (i1 - i0 + MR - 1) / MR;
@@ -92,7 +111,7 @@ static void run_panel(const tare__gemm_block *x, tile t, int64_t i0, int64_t i1,
         t.c = direct ? x->r + (i0 + i) * x->r_step + j : out;
         t.c_step = direct ? x->r_step : NR;
         t.bias_row = x->bias_row && first ? x->bias_row + i0 + i : NULL;
-        tile_fns[rows - 1][x->s_columns][columns > VL](&t);
+        run_tile(x, t, pieces, rows, columns);
         if (!direct) { tile_put(x, add, out, i0 + i, rows, j, columns); }
     }
 }
@@ -116,6 +135,9 @@ void TARE_K(gemm_block)(const tare__gemm_block *x) {
     bool copy_s = !x->s_columns &&
                   (x->columns > (COPY_PANELS - 1) * NR || x->s_step * (int64_t)sizeof(tare_real) % BAD_STRIDE == 0);
     bool pack = x->v_columns || x->rows >= PACK_ROWS;
+    /* Where each piece's tiles would be turned round: a tile goes through all of k first. */
+    int64_t pieces = x->v_panel && x->r_columns && !copy_s ? k_pieces : 1;
+    if (pieces > 1) { k_pieces = 1; }
     for (int64_t j0 = 0; j0 < x->columns; j0 += PANELS * NR) {
         int64_t j1 = smaller(j0 + PANELS * NR, x->columns);
         for (int64_t kp = 0; kp < k_pieces; kp++) {
@@ -130,7 +152,7 @@ void TARE_K(gemm_block)(const tare__gemm_block *x) {
                 find_s(x, &t, i0, i1, p, copy_s, copy);
                 for (int64_t j = j0, n = 0; j < j1; j += NR, n++) {
                     t.v = v[n], t.v_step = v_step[n];
-                    run_panel(x, t, i0, i1, j, smaller(NR, x->columns - j), kp == 0);
+                    run_panel(x, t, pieces, i0, i1, j, smaller(NR, x->columns - j), kp == 0);
                 }
             }
         }

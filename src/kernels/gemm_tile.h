@@ -88,6 +88,12 @@ static ALWAYS_INLINE void vec_store(tare_real *p, vec x) { *(vec *)p = x; }
         if (nv > 1) { tile_end(t, t->c + (i)*t->c_step + VL, i, 1, acc[i][1]); }                                       \
     }
 
+#define TILE_STORE_ROW(i)                                                                                              \
+    if ((i) < mr) {                                                                                                    \
+        vec_store(t->c + (i)*t->c_step, acc[i][0]);                                                                    \
+        if (nv > 1) { vec_store(t->c + (i)*t->c_step + VL, acc[i][1]); }                                               \
+    }
+
 static ALWAYS_INLINE void tile_end(const tile *t, tare_real *c, int row, int column, vec sum) {
     sum *= t->alpha;
     if (t->add) { sum += vec_load(c); }
@@ -112,7 +118,11 @@ static ALWAYS_INLINE void tile_run(const tile *t, const int mr, const int nv, co
         for (int j = 0; j < 5; j++) { sp[j] += side == SIDE_COLUMNS ? t->s_step : 1; }
         v += t->v_step;
     }
-    TILE_EACH_ROW(TILE_END_ROW)
+    if (t->alpha == 1 && !t->add && !t->bias_column && !t->bias_row) {
+        TILE_EACH_ROW(TILE_STORE_ROW)
+    } else {
+        TILE_EACH_ROW(TILE_END_ROW)
+    }
 }
 
 /* r[0..length) = from, or += from: in powers of two, since most lines are shorter than a register is wide. */
