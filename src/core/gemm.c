@@ -8,6 +8,7 @@ enum {
     ONE_CHUNK = 1 << 19, /* multiply-adds; less than this is not worth a second thread */
     MANY_CHUNKS = 64,    /* never more */
     CHUNK_COST = 1000,   /* cycles to hand a chunk to a thread */
+    FAR = 1 << 18,       /* numbers of S that no second-level cache holds */
     TURNED = 1 << 17,    /* numbers of V turned round at a time, on the stack */
     TURNED_PANELS = 8,   /* most panels that are turned round before the product rather than within it */
     BLAS_TILE_M = 128,
@@ -95,6 +96,12 @@ static tare__gemm_block choose_sides(const tare__gemm_args *x, int lanes) {
                : swapped;
 }
 
+/* S so large is read from afar for every chunk, and one lies across it by columns: columns in few places, and V copied again. */
+static double far_cost(const tare__gemm_block *b, int64_t rows, int64_t columns) {
+    if (!b->s_columns || b->rows * b->k < FAR) { return 0; }
+    return (double)b->k * (0.04 * (double)rows + 0.19 * (double)columns);
+}
+
 /* The cut into chunks that is quickest on two cores and on eight, both counted. */
 static void choose_chunks(job *w, int lanes, bool turn_v) {
     const tare__gemm_block *b = &w->block;
@@ -104,7 +111,8 @@ static void choose_chunks(job *w, int lanes, bool turn_v) {
             int64_t rows = ceil_div(b->rows, down),
                     columns = ceil_div(ceil_div(b->columns, across), 2 * lanes) * 2 * lanes;
             int64_t chunks = ceil_div(b->rows, rows) * ceil_div(b->columns, columns);
-            double cost = block_cost(b, rows, smaller(columns, b->columns), lanes, turn_v) *
+            int64_t wide = smaller(columns, b->columns);
+            double cost = (block_cost(b, rows, wide, lanes, turn_v) + far_cost(b, rows, wide)) *
                           (double)(ceil_div(chunks, 2) + 2 * ceil_div(chunks, 8));
             if (best < 0 || cost < best) {
                 best = cost;

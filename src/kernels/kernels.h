@@ -46,6 +46,15 @@ typedef struct tare__kernel_table {
 #undef KERNEL
 } tare__kernel_table;
 
+/* Asks for the cache lines of x[0..n) ahead of their use, where a processor would not foresee it. */
+static inline void tare__fetch(const tare_real *x, int64_t n) {
+#ifdef __GNUC__
+    for (int64_t j = 0; j < n; j += 64 / (int64_t)sizeof *x) { __builtin_prefetch(x + j); }
+#else
+    (void)x, (void)n;
+#endif
+}
+
 /* The table for this machine, or for TARE_ISA=baseline|avx2|avx512 where that is lower. */
 const tare__kernel_table *tare__kernels(void);
 

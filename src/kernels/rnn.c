@@ -6,23 +6,30 @@
 
 /* ---- LSTM: i, f, g, o;  c = f c' + i g,  h = o tanh(c) ------------------------------------------------------------- */
 
-static inline void lstm_row(int64_t n, tare_real *i, tare_real *f, tare_real *g, tare_real *o, const tare_real *before,
-                            tare_real *c, tare_real *h) {
+/* x: [4,width] still to be added to the sums. Called with a constant for `plus`. */
+static inline void lstm_row(int64_t n, int64_t width, tare_real *gates, const bool plus, const tare_real *x,
+                            const tare_real *before, tare_real *c, tare_real *h) {
+    tare_real *i = gates, *f = i + width, *g = f + width, *o = g + width;
     V_SIMD
     for (int64_t j = 0; j < n; j++) {
-        i[j] = v_sigmoid(i[j]);
-        f[j] = v_sigmoid(f[j]);
-        g[j] = v_tanh(g[j]);
-        o[j] = v_sigmoid(o[j]);
+        i[j] = v_sigmoid(plus ? i[j] + x[j] : i[j]);
+        f[j] = v_sigmoid(plus ? f[j] + x[width + j] : f[j]);
+        g[j] = v_tanh(plus ? g[j] + x[2 * width + j] : g[j]);
+        o[j] = v_sigmoid(plus ? o[j] + x[3 * width + j] : o[j]);
         c[j] = f[j] * before[j] + i[j] * g[j];
         h[j] = o[j] * v_tanh(c[j]);
     }
 }
 
-void TARE_K(lstm)(int64_t rows, int64_t cols, int64_t width, tare_real *gates, int64_t pitch, const tare_real *before,
-                  tare_real *c, tare_real *h) {
+/* x, if there is one, is added to the sums of every row. */
+void TARE_K(lstm)(int64_t rows, int64_t cols, int64_t width, tare_real *gates, int64_t pitch, const tare_real *x,
+                  const tare_real *before, tare_real *c, tare_real *h) {
     for (int64_t r = 0; r < rows; r++, gates += pitch, before += width, c += width, h += width) {
-        lstm_row(cols, gates, gates + width, gates + 2 * width, gates + 3 * width, before, c, h);
+        if (x) {
+            lstm_row(cols, width, gates, true, x, before, c, h);
+        } else {
+            lstm_row(cols, width, gates, false, x, before, c, h);
+        }
     }
 }
 
@@ -43,12 +50,21 @@ static inline void lstm_row_back(int64_t n, tare_real *i, tare_real *f, tare_rea
     }
 }
 
+enum { AHEAD = 3 }; /* rows: a part's are too short for a processor to foresee the next */
+
 void TARE_K(lstm_back)(int64_t rows, int64_t cols, int64_t width, tare_real *gates, int64_t pitch,
                        const tare_real *before, const tare_real *c, const tare_real *dy, const tare_real *dh,
                        tare_real *dc) {
     for (int64_t r = 0; r < rows; r++) {
         int64_t at = r * width;
         tare_real *g = gates + r * pitch;
+        if (r + AHEAD < rows) {
+            int64_t next = at + AHEAD * width;
+            for (int64_t k = 0; k < 4; k++) { tare__fetch(g + AHEAD * pitch + k * width, cols); }
+            tare__fetch(before + next, cols);
+            tare__fetch(c + next, cols);
+            tare__fetch(dy + next, cols);
+        }
         lstm_row_back(cols, g, g + width, g + 2 * width, g + 3 * width, before + at, c + at, dy + at, dh + at, dc + at);
     }
 }

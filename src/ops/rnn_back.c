@@ -159,6 +159,7 @@ static void recurrent_weight(const tare_node *n, const tare__rnn *r, const tare_
     if (r->h0) { tare_gemm(true, false, rows, r->width, r->batch, 1, sums, pitch, r->h0, r->width, 1, dw, r->width); }
 }
 
+enum { SCATTER_AHEAD = 6 };     /* rows */
 enum { SCATTER_COLUMNS = 128 }; /* whole runs of cache lines, and a table of some dozens of rows stays in L1 */
 
 typedef struct scatter_job {
@@ -177,6 +178,9 @@ static void scatter(void *context, int64_t begin, int64_t end) {
         int64_t row = r->index[i / r->batch * r->index_step + i % r->batch * r->index_row];
         tare_real *to = j->to + row * r->sums;
         const tare_real *from = r->gates + i * r->pitch;
+        if (i + SCATTER_AHEAD < r->steps * r->batch) {
+            tare__fetch(from + SCATTER_AHEAD * r->pitch + begin, end - begin);
+        }
         TARE_SIMD
         for (int64_t c = begin; c < end; c++) { to[c] += from[c]; }
     }

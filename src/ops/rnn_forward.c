@@ -100,20 +100,30 @@ static void turn_weights(forward_job *j, tare_real *to) {
 
 /* ---- step by step ------------------------------------------------------------------------------------------------ */
 
-/* The row of the table that each sequence wants now. */
+/* The row of the table that sequence b wants now. */
+static const tare_real *row_of_table(const forward_job *j, int64_t step, int64_t b) {
+    const tare__rnn *r = &j->r;
+    return j->table + r->index[step * r->index_step + b * r->index_row] * r->sums;
+}
+
 static void gather(const forward_job *j, int64_t step, tare__rnn_part p) {
     const tare__rnn *r = &j->r;
     for (int64_t b = p.row; b < p.row + p.rows; b++) {
-        const tare_real *from = j->table + r->index[step * r->index_step + b * r->index_row] * r->sums + p.col;
+        const tare_real *from = row_of_table(j, step, b) + p.col;
         tare_real *to = r->gates + (step * r->batch + b) * r->pitch + p.col;
         for (int64_t g = 0; g < r->sums; g += r->width) { memcpy(to + g, from + g, (size_t)p.cols * sizeof *to); }
     }
 }
 
-/* h W_hh^T, for the GRU with b_hh into `hidden`, else added to the gates. h: the part's first row. */
+/* An LSTM's cells add the table's rows themselves where a product writes the gates: nothing is gathered there first. */
+static bool cells_gather(const tare__rnn *r, int64_t step) {
+    return r->index && r->kind == TARE_LSTM && !r->lengths && r->steps > 1 && (step || r->h0);
+}
+
+/* h W_hh^T, for the GRU with b_hh into `hidden`, else added to the gates or, where cells_gather, put there. h: the part's first row. */
 static void multiply_state(const forward_job *j, int64_t step, tare__rnn_part p, const tare_real *h) {
     const tare__rnn *r = &j->r;
-    bool gru = r->kind == TARE_GRU;
+    bool gru = r->kind == TARE_GRU, add = !gru && !cells_gather(r, step);
     int64_t to_step = gru ? r->sums : r->pitch;
     tare_real *to = gru ? j->hidden + p.row * r->sums : r->gates + (step * r->batch + p.row) * r->pitch;
     const tare_real *bias = gru ? r->b_hh : NULL;
@@ -127,13 +137,13 @@ static void multiply_state(const forward_job *j, int64_t step, tare__rnn_part p,
                                        .lda = r->width,
                                        .b = r->w_hh,
                                        .ldb = r->width,
-                                       .beta = !gru,
+                                       .beta = add,
                                        .c = to,
                                        .ldc = to_step,
                                        .bias_column = bias });
         return;
     }
-    tare__gemm_rows x = { p.rows, p.col, p.cols, h, r->width, to + p.col, to_step, !gru, bias };
+    tare__gemm_rows x = { p.rows, p.col, p.cols, h, r->width, to + p.col, to_step, add, bias };
     if (j->joint && p.cols == r->width) { /* side by side: one product */
         x.columns = r->sums;
         tare__gemm_weight_multiply(&j->weight[0], &x);
@@ -156,7 +166,15 @@ static void run_cells(const forward_job *j, int64_t step, tare__rnn_part p, cons
     if (r->kind == TARE_LSTM) {
         const tare_real *first = (r->c0 ? r->c0 : j->zeros) + p.row * width + p.col;
         const tare_real *before = step ? r->cells + at - r->batch * width : first;
-        kernels->lstm(p.rows, p.cols, width, gates, r->pitch, before, r->cells + at, y);
+        if (!cells_gather(r, step)) {
+            kernels->lstm(p.rows, p.cols, width, gates, r->pitch, NULL, before, r->cells + at, y);
+            return;
+        }
+        for (int64_t i = 0; i < p.rows; i++) {
+            const tare_real *x = row_of_table(j, step, p.row + i) + p.col;
+            kernels->lstm(1, p.cols, width, gates + i * r->pitch, r->pitch, x, before + i * width,
+                          r->cells + at + i * width, y + i * width);
+        }
     } else if (r->kind == TARE_GRU) {
         kernels->gru(p.rows, p.cols, width, gates, r->pitch, j->hidden + p.row * r->sums + p.col, h + p.col,
                      r->cells + at, y);
@@ -173,7 +191,7 @@ static void forward_step(const void *context, int64_t step, tare__rnn_part p) {
     int64_t width = r->width;
     const tare_real *h =
         step ? r->y + ((step - 1) * r->batch + p.row) * width : (r->h0 ? r->h0 : j->zeros) + p.row * width;
-    if (r->index) { gather(j, step, p); }
+    if (r->index && !cells_gather(r, step)) { gather(j, step, p); }
     if (step || r->h0 || r->kind == TARE_GRU) { multiply_state(j, step, p, h); }
     if (!r->lengths) {
         run_cells(j, step, p, h);
