@@ -178,6 +178,11 @@ static void test_shapes(void **state) {
         { 1, 2, 5, 1500, 3, 2, 3, { .stride = 2, .pad = 1 }, false },
         { 1, 3, 90, 90, 5, 5, 5, { .pad = 2 }, false },
         { 1, 8, 24, 24, 6, 3, 3, { .pad = 1, .groups = 2 }, false },
+        /* stride 2: odd and even columns dealt out */
+        { 2, 20, 28, 28, 40, 3, 3, { .stride = 2, .pad = 1 }, false },
+        { 2, 7, 31, 33, 16, 5, 5, { .stride = 2, .pad = 2 }, false },
+        { 1, 3, 9, 70, 5, 3, 3, { .stride = 2 }, true },
+        { 3, 4, 6, 5, 9, 3, 3, { .stride = 2, .pad = 3 }, false },
         { 2, 17, 8, 8, 17, 3, 3, { .pad = 1, .groups = 17 }, false },
         { 1, 2, 40, 40, 2, 3, 3, { .pad = 19, .dilation = 19 }, false },
         { 1, 2, 4, 4, 3, 3, 3, { .pad = 600, .stride = 500, .dilation = 300 }, false },
@@ -210,6 +215,31 @@ static void test_winograd(void **state) {
         { 5, 28, 60, 50, 32, 4, 4, { .stride = 2, .pad = 1 }, false },
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) { check(&cases[i]); }
+}
+
+/* One channel in each group, 3 x 3: rows that fill no vector, more of them than fit at a time, one or more filters a channel. */
+static void test_depthwise(void **state) {
+    (void)state;
+    for (int stride = 1; stride <= 2; stride++) {
+        for (int pad = 0; pad <= 2; pad++) {
+            static const int64_t side[][2] = { { 3, 3 }, { 4, 17 }, { 9, 8 }, { 14, 14 }, { 16, 31 }, { 28, 33 } };
+            for (size_t i = 0; i < sizeof side / sizeof side[0]; i++) {
+                int filters = 1 + (int)i % 3, channels = 2 + (int)i % 4;
+                sizes z = { 3,
+                            channels,
+                            side[i][0],
+                            side[i][1],
+                            channels * filters,
+                            3,
+                            3,
+                            { .stride = stride, .pad = pad, .groups = channels },
+                            i % 2 };
+                check(&z);
+            }
+        }
+        const sizes wide = { 1, 2, 23, 4000, 2, 3, 3, { .stride = stride, .pad = 1, .pad_w = 2, .groups = 2 }, false };
+        check(&wide);
+    }
 }
 
 /* Any legal combination of small sizes and options. */
@@ -298,8 +328,9 @@ static void test_errors(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),    cmocka_unit_test(test_winograd),   cmocka_unit_test(test_random),
-        cmocka_unit_test(test_no_images), cmocka_unit_test(test_far_stride), cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_shapes), cmocka_unit_test(test_winograd),  cmocka_unit_test(test_depthwise),
+        cmocka_unit_test(test_random), cmocka_unit_test(test_no_images), cmocka_unit_test(test_far_stride),
+        cmocka_unit_test(test_errors),
     };
     if (test_isa_missing()) { return 77; }
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,10 +2,13 @@
  * ties, NaN and Inf; PyTorch's corner cases by hand; errors; any number of threads.   tare-test: double isa */
 #include "testing_support.h"
 
+#include <tare/layers.h>
+#include <tare/norms.h>
 #include <tare/ops.h>
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 static tare_rng rng;
 
@@ -132,6 +135,93 @@ static void check_pool(bool max, int64_t planes, int64_t h, int64_t w, tare_pool
     same(a->grad, dx, planes * in, what);
     tare_tape_free(t);
     free(x), free(dy), free(y), free(dx);
+}
+
+/* With ReLU in the pool: the bits of tare_relu and then the pool, once or twice. */
+static void check_relu(int64_t planes, int64_t h, int64_t w, tare_pool2d_opt opt, bool twice) {
+    tare_shape shape = TARE_SHAPE(planes, 1, h, w);
+    tare_real *values = calloc((size_t)(planes * h * w), sizeof *values);
+    for (int64_t i = 0; i < planes * h * w; i++) { values[i] = value(true); }
+    tare_tape *t = tape_new();
+    tare_tensor *x[2], *y[2];
+    for (int fused = 0; fused < 2; fused++) {
+        opt.relu = fused == 1;
+        x[fused] = input(t, shape, values);
+        tare_tensor *from = fused ? x[fused] : tare_relu(t, x[fused]);
+        y[fused] = tare_max_pool2d(t, from, opt);
+        if (twice) { y[fused] = tare_add(t, y[fused], tare_max_pool2d(t, from, opt)); }
+    }
+    tare_tensor *both = tare_concat(t, y, 2, 0);
+    assert_string_equal(tare_tape_error(t), "");
+    assert_memory_equal(y[0]->data, y[1]->data, (size_t)y[0]->numel * sizeof *values);
+    tare_real *dy = calloc((size_t)both->numel, sizeof *dy);
+    for (int64_t i = 0; i < y[0]->numel; i++) { dy[i] = dy[i + y[0]->numel] = (tare_real)tare_rng_normal(&rng); }
+    assert_ok(tare_backward_from(t, both, dy));
+    assert_ok(tare_tape_guard(t));
+    assert_memory_equal(x[0]->grad, x[1]->grad, (size_t)x[0]->numel * sizeof *values);
+    tare_tape_free(t);
+    free(values), free(dy);
+}
+
+static void test_relu(void **state) {
+    (void)state;
+    for (int64_t w = 2; w < 40; w++) {
+        for (int64_t h = 2; h < 6; h++) { check_relu(3, h, w, (tare_pool2d_opt){ .kernel = 2 }, w % 2); }
+    }
+    for (int64_t w = 3; w < 30; w++) {
+        check_relu(2, 7, w, (tare_pool2d_opt){ .kernel = 3, .stride = 2, .pad = 1 }, w % 2);
+        check_relu(2, 7, w, (tare_pool2d_opt){ .kernel = 2, .stride = 1 }, false);
+        check_relu(2, 7, w, (tare_pool2d_opt){ .kernel = 3, .ceil = true }, false);
+    }
+}
+
+static void see(void *context, const tare_layer *layer, const tare_tensor *x, const tare_tensor *y) {
+    (void)context, (void)layer, (void)x, (void)y;
+}
+
+/* y, then the gradients of all parameters: of a small net, on a tape where nobody watches its layers, or somebody. */
+static tare_real *run_net(const char *norm, bool watched, int64_t *ops, int64_t *n) {
+    tare_params *ps = tare_params_new(1);
+    tare_layer *layers[] = { tare_layer_conv2d(ps, "conv", 2, 6, 3, (tare_layer_conv2d_opt){ .pad = 1 }),
+                             tare_norm_layer(ps, "norm", norm, TARE_SHAPE(6, 8, 9)), tare_layer_relu(ps, NULL),
+                             tare_layer_max_pool2d(ps, NULL, (tare_pool2d_opt){ .kernel = 2 }),
+                             tare_layer_dropout(ps, NULL, 0.5) };
+    tare_layer *net = tare_layer_sequential(ps, "net", layers, 5);
+    assert_ok(tare_params_status(ps));
+    tare_tape *t = tape_new();
+    tare_tape_watch_set(t, watched ? &(const tare_watch){ see, NULL } : NULL);
+    tare_rng values = tare_rng_new(3, "net");
+    tare_tensor *x = tare_input(t, TARE_SHAPE(3, 2, 8, 9), NULL);
+    for (int64_t i = 0; i < x->numel; i++) { x->data[i] = (tare_real)tare_rng_normal(&values); }
+    tare_tensor *y = tare_forward(net, t, x), *loss = tare_sum(t, tare_mul(t, y, y), 0, false);
+    assert_string_equal(tare_tape_error(t), "");
+    *ops = tare_tape_length(t);
+    *n = y->numel + tare_params_flat_size(ps);
+    tare_real *all = calloc((size_t)*n, sizeof *all);
+    memcpy(all, y->data, (size_t)y->numel * sizeof *all);
+    int64_t numel = y->numel;
+    tare_params_zero_grad(ps);
+    assert_ok(tare_backward(t, loss));
+    tare_params_settle_grad(ps);
+    memcpy(all + numel, tare_params_flat_grad(ps), (size_t)(*n - numel) * sizeof *all);
+    tare_tape_free(t);
+    tare_params_free(ps);
+    return all;
+}
+
+/* In a sequential the pool does the ReLU before it, unless somebody wants to see both: an op less, the same bits, and the same random
+ * numbers for the dropout behind. */
+static void test_sequential(void **state) {
+    (void)state;
+    const char *const norms[] = { "none", "bn" };
+    for (int i = 0; i < 2; i++) {
+        int64_t ops[2], n[2];
+        tare_real *fused = run_net(norms[i], false, &ops[0], &n[0]), *apart = run_net(norms[i], true, &ops[1], &n[1]);
+        assert_int_equal(ops[0], ops[1] - 1);
+        assert_int_equal(n[0], n[1]);
+        assert_memory_equal(fused, apart, (size_t)n[0] * sizeof *fused);
+        free(fused), free(apart);
+    }
 }
 
 static void test_2x2(void **state) {
@@ -371,6 +461,8 @@ int main(void) {
     rng = tare_rng_new(7, "test_pool");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_2x2),
+        cmocka_unit_test(test_relu),
+        cmocka_unit_test(test_sequential),
         cmocka_unit_test(test_any_window),
         cmocka_unit_test(test_output_sizes),
         cmocka_unit_test(test_first_maximum_and_nan),

@@ -35,6 +35,8 @@ struct tare_layer_class {
     bool container; /* only passes x through its children: summaries show those instead */
     /* May be NULL: what forward does, and then `act` (never none), in one op; bits and gradients must be those of the two. */
     tare_tensor *(*forward_act)(tare_layer *self, tare_tape *tape, tare_tensor *x, tare_act act);
+    /* May be NULL: what ReLU and then forward do, in one op; the same holds for bits and gradients. */
+    tare_tensor *(*relu_forward)(tare_layer *self, tare_tape *tape, tare_tensor *x);
     /* May be NULL: the activation that this layer is, if another may do it in its stead. */
     tare_act (*act)(const tare_layer *self);
 };
@@ -133,7 +135,8 @@ TARE_API tare_layer *tare_layer_function(tare_params *ps, const char *name,
 /* ---- layers made of layers ----------------------------------------------------------------------------------------- */
 
 /* tare_layer_sequential - one after the other; values in between are released as soon as they are used, x is not. Where a layer that
- * can (forward_act: batch, group and instance norm) has a ReLU or leaky ReLU behind it, one op does both (tare_tape_fuses). */
+ * can (forward_act: batch, group and instance norm) has a ReLU or leaky ReLU behind it, or one (relu_forward: max pooling) a ReLU
+ * before it, one op does both (tare_tape_fuses). */
 TARE_API tare_layer *tare_layer_sequential(tare_params *ps, const char *name, tare_layer *const *layers, int n);
 
 /* tare_layer_residual - y = after(body(x) + shortcut(x));  shortcut NULL: x itself;  after NULL: nothing, else an activation.

@@ -8,7 +8,7 @@
 #define TARE_CONV_PATCH_H
 
 #include "conv.h"
-#include "gemm_tile.h"
+#include "gemm_pack.h"
 
 #include <string.h>
 
@@ -131,6 +131,75 @@ static inline void patch_strided_row(const tare__conv *c, tare_real *to, int64_t
     for (int64_t j = end; j < length; j++) { to[j] = 0; }
 }
 
+/* Where the columns of the input at even (or odd) places lie in a row of their phase, under a stride of 2. */
+typedef struct patch_half {
+    tare_real *to;       /* the row */
+    int64_t left, count; /* zeros before them; how many of them */
+} patch_half;
+
+static inline patch_half patch_half_of(const tare__conv *c, const patch *p, tare_real *to, int odd) {
+    patch_half h = { .left = (c->pad_w + odd) / 2, .count = (c->width + 1 - odd) / 2 };
+    h.to = to + (c->pad_w + odd) % 2 * p->plane;
+    h.count = max64(0, min64(h.count, p->row - h.left));
+    return h;
+}
+
+#ifdef LANES
+/* Both halves of a row. What a vector writes too much is written over by what follows; where nothing would, `close` is set. */
+static inline void patch_deal_row(const patch *p, const tare_real *from, patch_half even, patch_half odd, bool close) {
+    _Alignas(64) tare_real line[2 * VL];
+    for (int64_t j = 0; j < max64(even.count, odd.count); j += VL) {
+        vec a = vec_load(from + 2 * j), b = vec_load(from + 2 * j + VL);
+        vec x = UNZIP_EVEN(a, b), y = UNZIP_ODD(a, b);
+        if (close) {
+            vec_store(line, x);
+            vec_store(line + VL, y);
+            put_line(even.to + even.left + j, line, max64(0, min64(VL, even.count - j)), false);
+            put_line(odd.to + odd.left + j, line + VL, max64(0, min64(VL, odd.count - j)), false);
+        } else {
+            vec_store(even.to + even.left + j, x);
+            vec_store(odd.to + odd.left + j, y);
+        }
+    }
+    for (int64_t j = 0; j < even.left; j++) { even.to[j] = 0; }
+    for (int64_t j = even.left + even.count; j < p->row; j++) { even.to[j] = 0; }
+    for (int64_t j = 0; j < odd.left; j++) { odd.to[j] = 0; }
+    for (int64_t j = odd.left + odd.count; j < p->row; j++) { odd.to[j] = 0; }
+}
+
+static inline bool patch_deals(const tare__conv *c, const patch *p) {
+    return c->stride_w == 2 && p->phases_w == 2 && p->j0 == 0 && p->columns == c->out_w && c->pad_w >= 0;
+}
+#else
+static inline void patch_deal_row(const patch *p, const tare_real *from, patch_half even, patch_half odd, bool close) {
+    (void)p, (void)from, (void)even, (void)odd, (void)close;
+}
+static inline bool patch_deals(const tare__conv *c, const patch *p) {
+    (void)c, (void)p;
+    return false;
+}
+#endif
+
+/* Two planes, of both phases along the columns: rows [y0, y1) lie in the input, the first at `from`. */
+static inline void patch_deal(const tare__conv *c, const patch *p, tare_real *to, int64_t y0, int64_t y1,
+                              const tare_real *from) {
+    for (int64_t i = 0; i < p->plane_rows; i++, to += p->row) {
+        if (i < y0 || i >= y1) {
+            memset(to, 0, (size_t)p->row * sizeof *to);
+            memset(to + p->plane, 0, (size_t)p->row * sizeof *to);
+            continue;
+        }
+        patch_half even = patch_half_of(c, p, to, 0), odd = patch_half_of(c, p, to, 1);
+        if (from + 2 * (max64(even.count, odd.count) + VL) <= c->x_end) {
+            patch_deal_row(p, from, even, odd, (p->plane_rows - 1 - i) * p->row < VL);
+        } else {
+            patch_strided_row(c, to, p->row, from, -c->pad_w);
+            patch_strided_row(c, to + p->plane, p->row, from, 1 - c->pad_w);
+        }
+        from += c->stride_h * c->width;
+    }
+}
+
 /* Fill the patch with `channels` channels from c0 on. */
 static inline void patch_fill(const tare__conv *c, const patch *p, int64_t c0, int64_t channels, tare_real *to) {
     int64_t phases = p->phases_h * p->phases_w;
@@ -141,6 +210,10 @@ static inline void patch_fill(const tare__conv *c, const patch *p, int64_t c0, i
         /* Rows y0 .. y1 - 1 of the plane are rows of the input. */
         int64_t y0 = min64(top < 0 ? (-top + c->stride_h - 1) / c->stride_h : 0, p->plane_rows);
         int64_t y1 = max64(y0, min64((c->height - top + c->stride_h - 1) / c->stride_h, p->plane_rows));
+        if (patch_deals(c, p)) {
+            if (b == 0) { patch_deal(c, p, to, y0, y1, x + (top + y0 * c->stride_h) * c->width); }
+            continue;
+        }
         if (c->stride_w == 1) {
             int64_t left = max64(0, min64(-first, p->row));
             int64_t some = max64(0, min64(c->width - first, p->row) - left);

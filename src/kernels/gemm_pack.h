@@ -28,6 +28,21 @@
 #define ZIP_HIGH(a, b) __builtin_shufflevector(a, b, 1, 3)
 #endif
 
+/* The elements of a and then b at even (odd) places. */
+#if LANES == 16
+#define UNZIP_EVEN(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30)
+#define UNZIP_ODD(a, b)  __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31)
+#elif LANES == 8
+#define UNZIP_EVEN(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14)
+#define UNZIP_ODD(a, b)  __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15)
+#elif LANES == 4
+#define UNZIP_EVEN(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6)
+#define UNZIP_ODD(a, b)  __builtin_shufflevector(a, b, 1, 3, 5, 7)
+#else
+#define UNZIP_EVEN(a, b) __builtin_shufflevector(a, b, 0, 2)
+#define UNZIP_ODD(a, b)  __builtin_shufflevector(a, b, 1, 3)
+#endif
+
 /* Zipping row i with row i + VL/2, log2(VL) times over, transposes VL x VL. */
 static ALWAYS_INLINE void zip_all(vec *to, const vec *from) {
     for (int i = 0; i < VL / 2; i++) {

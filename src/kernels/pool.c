@@ -116,6 +116,11 @@ void TARE_K(max_pool)(const tare__pool *p, int64_t planes, const tare_real *x, t
     for (int64_t row = 0; row < planes * p->oh; row++) {
         int64_t at = row * p->ow;
         max_row(p, s, x + row / p->oh * p->h * p->w, row % p->oh, y + at, index ? index + at : NULL);
+        for (int64_t j = at; p->relu && j < at + p->ow; j++) {
+            if (!(y[j] <= 0)) { continue; }
+            y[j] = 0;
+            if (index) { index[j] = TARE__POOL_NOWHERE; }
+        }
     }
 }
 
@@ -124,7 +129,9 @@ void TARE_K(max_pool_back)(const tare__pool *p, int64_t planes, const tare_real 
     int64_t in = p->h * p->w, out = p->oh * p->ow;
     if (!add) { memset(dx, 0, (size_t)(planes * in) * sizeof *dx); }
     for (int64_t plane = 0; plane < planes; plane++, dx += in, dy += out, index += out) {
-        for (int64_t j = 0; j < out; j++) { dx[index[j]] += dy[j]; }
+        for (int64_t j = 0; j < out; j++) {
+            if (index[j] != TARE__POOL_NOWHERE) { dx[index[j]] += dy[j]; }
+        }
     }
 }
 

@@ -9,7 +9,10 @@ typedef struct tare__pool {
     int64_t kernel_h, stride_h, pad_h;
     int64_t kernel_w, stride_w, pad_w;
     bool exclude_pad; /* averages only: divide by the cells inside the input */
+    bool relu;        /* maxima only: of max(x, 0); where that is 0 nothing goes back, and the index says nowhere */
 } tare__pool;
+
+enum { TARE__POOL_NOWHERE = -1, TARE__POOL_NOWHERE_2X2 = 4 };
 
 /* tare__pool_is_2x2 - windows of 2 x 2 side by side, none of them over the edge: the fast path. */
 static inline bool tare__pool_is_2x2(const tare__pool *p) {

@@ -3,29 +3,37 @@
  * Blocks of LANES outputs need not end where a row does. Such a block reads a little of the next row and spoils the
  * beginning of the next row of what it writes, and the next row, which comes later, puts that right. So rows of any
  * length go in whole vectors; only the last rows of a call, which nobody would put right, take the plain loop.
+ * With ReLU the index is TARE__POOL_NOWHERE_2X2 where the result is 0: no cell of the four takes the gradient.
  *   x: [planes, h, w], y: [planes, oh, ow]; a block at row r, column j is allowed while r ow + j + LANES <= planes oh ow;
  *   as h >= 2 oh and w >= 2 ow, its reads then end inside x as well. */
+#if defined(__AVX512F__) && !defined(TARE_F64)
+#define POOL_LANES 16
+#endif
 #include "pool_vectors.h"
 
 #include <math.h>
 #include <string.h>
 
 #ifdef POOL_VECTORS
-POOL_INLINE void max_block(const tare_real *top, const tare_real *bottom, tare_real *y, uint8_t *index) {
+POOL_INLINE void max_block(const tare_real *top, const tare_real *bottom, tare_real *y, uint8_t *index,
+                           const bool relu) {
     reals a = LOAD(top), b = LOAD(top + LANES), c = LOAD(bottom), d = LOAD(bottom + LANES);
     reals a0 = EVEN(a, b), a1 = ODD(a, b), b0 = EVEN(c, d), b1 = ODD(c, d);
     masks right_a = (a1 > a0) | IS_NAN(a1), right_b = (b1 > b0) | IS_NAN(b1);
     reals best_a = SELECT(right_a, a1, a0), best_b = SELECT(right_b, b1, b0);
     masks below = (best_b > best_a) | IS_NAN(best_b);
-    STORE(y) = SELECT(below, best_b, best_a);
+    reals best = SELECT(below, best_b, best_a);
+    masks none = best <= 0;
+    STORE(y) = relu ? (reals)((masks)best & ~none) : best;
     if (index) {
         masks where = (below & (2 - right_b)) | (~below & -right_a);
-        *(bytes *)index = __builtin_convertvector(where, bytes);
+        if (relu) { where = (none & TARE__POOL_NOWHERE_2X2) | (~none & where); }
+        *(bytes *)index = CONVERT(where, bytes);
     }
 }
 
 POOL_INLINE void max_back_block(const tare_real *dy, const uint8_t *index, tare_real *top, tare_real *bottom) {
-    masks where = __builtin_convertvector(*(const bytes *)index, masks);
+    masks where = TO_MASKS(*(const bytes *)index);
     masks g = (masks)LOAD(dy);
     reals a0 = (reals)(g & (where == 0)), a1 = (reals)(g & (where == 1));
     reals b0 = (reals)(g & (where == 2)), b1 = (reals)(g & (where == 3));
@@ -65,14 +73,15 @@ static inline int64_t row_start(const tare__pool *p, int64_t row) {
     return (row / p->oh * p->h + row % p->oh * 2) * p->w;
 }
 
-void TARE_K(max_pool_2x2)(const tare__pool *p, int64_t planes, const tare_real *x, tare_real *y, uint8_t *index) {
+static inline void max_rows(const tare__pool *p, int64_t planes, const tare_real *x, tare_real *y, uint8_t *index,
+                            const bool relu) {
     int64_t total = planes * p->oh * p->ow, at = 0;
     for (int64_t row = 0; row < planes * p->oh; row++, at += p->ow) {
         const tare_real *top = x + row_start(p, row), *bottom = top + p->w;
         int64_t end = block_end(p->ow, total - at);
 #ifdef POOL_VECTORS
         for (int64_t j = 0; j < end; j += LANES) {
-            max_block(top + 2 * j, bottom + 2 * j, y + at + j, index ? index + at + j : NULL);
+            max_block(top + 2 * j, bottom + 2 * j, y + at + j, index ? index + at + j : NULL, relu);
         }
 #endif
         for (int64_t j = end; j < p->ow; j++) {
@@ -81,9 +90,18 @@ void TARE_K(max_pool_2x2)(const tare__pool *p, int64_t planes, const tare_real *
             for (int i = 1; i < 4; i++) {
                 if (cell[i] > cell[best] || isnan(cell[i])) { best = i; }
             }
-            y[at + j] = cell[best];
-            if (index) { index[at + j] = (uint8_t)best; }
+            bool none = relu && cell[best] <= 0;
+            y[at + j] = none ? 0 : cell[best];
+            if (index) { index[at + j] = (uint8_t)(none ? TARE__POOL_NOWHERE_2X2 : best); }
         }
+    }
+}
+
+void TARE_K(max_pool_2x2)(const tare__pool *p, int64_t planes, const tare_real *x, tare_real *y, uint8_t *index) {
+    if (p->relu) {
+        max_rows(p, planes, x, y, index, true);
+    } else {
+        max_rows(p, planes, x, y, index, false);
     }
 }
 
@@ -123,7 +141,7 @@ void TARE_K(max_pool_2x2_back)(const tare__pool *p, int64_t planes, const tare_r
         for (int64_t j = end; j < p->ow; j++) {
             tare_real *cell[4] = { top + 2 * j, top + 2 * j + 1, bottom + 2 * j, bottom + 2 * j + 1 };
             for (int i = 0; i < 4 && !add; i++) { *cell[i] = 0; }
-            *cell[index[at + j]] += dy[at + j];
+            if (index[at + j] != TARE__POOL_NOWHERE_2X2) { *cell[index[at + j]] += dy[at + j]; }
         }
         if (!add) { clear_uncovered(p, row, top); }
     }

@@ -12,6 +12,12 @@ static tare_tensor *max_forward(tare_layer *self, tare_tape *tape, tare_tensor *
     return tare_max_pool2d(tape, x, ((const pool *)self)->opt);
 }
 
+static tare_tensor *max_relu_forward(tare_layer *self, tare_tape *tape, tare_tensor *x) {
+    tare_pool2d_opt opt = ((const pool *)self)->opt;
+    opt.relu = true;
+    return tare_max_pool2d(tape, x, opt);
+}
+
 static tare_tensor *avg_forward(tare_layer *self, tare_tape *tape, tare_tensor *x) {
     return tare_avg_pool2d(tape, x, ((const pool *)self)->opt);
 }
@@ -32,7 +38,9 @@ static void describe(const tare_layer *self, char *text, size_t size) {
     }
 }
 
-static const tare_layer_class max_class = { .name = "max_pool2d", .forward = max_forward, .describe = describe };
+static const tare_layer_class max_class = {
+    .name = "max_pool2d", .forward = max_forward, .describe = describe, .relu_forward = max_relu_forward
+};
 static const tare_layer_class avg_class = { .name = "avg_pool2d", .forward = avg_forward, .describe = describe };
 static const tare_layer_class global_class = { .name = "global_avg_pool2d", .forward = global_forward };
 

@@ -1,10 +1,19 @@
 /* sequential.c - layers one after the other. */
 #include <tare/layers.h>
 
+/* Is child i a ReLU that the next one, a maximum, does along with its own work? That goes before a norm that could do the ReLU: the
+ * norm's backward then needs no mask. */
+static bool goes_to_next(const tare_layer *self, int i, const tare_tape *tape) {
+    if (i + 1 >= self->n_children || !tare_tape_fuses(tape)) { return false; }
+    const tare_layer *layer = self->children[i];
+    return layer->cls->act && self->children[i + 1]->cls->relu_forward && layer->cls->act(layer).kind == TARE_ACT_RELU;
+}
+
 /* What child i can do of the next one's work: an activation. */
 static tare_act next_act(const tare_layer *self, int i, const tare_tape *tape) {
     const tare_layer *next = i + 1 < self->n_children ? self->children[i + 1] : NULL;
     bool can = next && next->cls->act && self->children[i]->cls->forward_act && tare_tape_fuses(tape);
+    can = can && !goes_to_next(self, i + 1, tape);
     return can ? next->cls->act(next) : (tare_act){ TARE_ACT_NONE, 0 };
 }
 
@@ -16,13 +25,28 @@ static tare_tensor *forward_act(tare_layer *layer, tare_tape *tape, tare_tensor 
     return y;
 }
 
+static tare_tensor *relu_forward(tare_layer *layer, tare_tape *tape, tare_tensor *x) {
+    if (!x) { return NULL; }
+    const char *outer = tare_tape_layer_set(tape, layer->name);
+    tare_tensor *y = layer->cls->relu_forward(layer, tape, x);
+    tare_tape_layer_set(tape, outer);
+    return y;
+}
+
+/* Child *i, and the one behind it where one op does both; *i is then moved on. */
+static tare_tensor *run(const tare_layer *self, int *i, tare_tape *tape, tare_tensor *x) {
+    if (goes_to_next(self, *i, tape)) { return relu_forward(self->children[++*i], tape, x); }
+    tare_layer *layer = self->children[*i];
+    tare_act act = next_act(self, *i, tape);
+    if (act.kind == TARE_ACT_NONE) { return tare_forward(layer, tape, x); }
+    ++*i;
+    return forward_act(layer, tape, x, act);
+}
+
 static tare_tensor *forward(tare_layer *self, tare_tape *tape, tare_tensor *x) {
     tare_tensor *y = x;
     for (int i = 0; i < self->n_children; i++) {
-        tare_layer *layer = self->children[i];
-        tare_act act = next_act(self, i, tape);
-        tare_tensor *next = act.kind ? forward_act(layer, tape, y, act) : tare_forward(layer, tape, y);
-        i += act.kind != TARE_ACT_NONE;
+        tare_tensor *next = run(self, &i, tape, y);
         if (y != x && next != y) { tare_release(tape, y); }
         y = next;
     }

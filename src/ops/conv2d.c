@@ -229,6 +229,10 @@ static void ahead_wino(const tare__conv2d_pass *p, tare__wino *w) {
 void tare__conv2d_ahead(const tare__conv2d_pass *p) {
     const tare__conv2d *v = &p->v;
     tare__wino w;
+    if (tare__conv2d_is_depth(v)) {
+        tare__conv2d_depth_ahead(p);
+        return;
+    }
     if (ahead_by_wino(v, &w)) {
         ahead_wino(p, &w);
         return;
@@ -245,6 +249,7 @@ void tare__conv2d_ahead(const tare__conv2d_pass *p) {
 size_t tare__conv2d_ahead_scratch(const tare__conv2d *v) {
     tare__conv c = tare__conv2d_conv(v);
     tare__wino w;
+    if (tare__conv2d_is_depth(v)) { return 0; }
     if (ahead_by_wino(v, &w)) { return (size_t)tare__wino_pass_size(&w) * sizeof(tare_real); }
     if (!tare__kernels()->conv_prefers_wide(&c)) { return 0; }
     return (size_t)tare__conv2d_panels_size(v->groups, v->k, v->c * v->r * v->s) * sizeof(tare_real);

@@ -84,6 +84,12 @@ typedef struct tare__conv2d_sums {
 void tare__conv2d_weight(const tare__conv2d_sums *p);
 size_t tare__conv2d_weight_scratch(const tare__conv2d *v);
 
+/* conv2d_depth.c. One channel and few filters in each group, 3 x 3, stride 1 or 2: the three products, which take no scratch. */
+bool tare__conv2d_is_depth(const tare__conv2d *v);
+void tare__conv2d_depth_ahead(const tare__conv2d_pass *p);
+void tare__conv2d_depth_back(const tare__conv2d_pass *p);
+void tare__conv2d_depth_weight(const tare__conv2d_sums *p);
+
 /* tare__conv2d_bias - sums over the batch of each plane: dy [images][filters][plane] to db [filters]. */
 typedef struct tare__conv2d_bias {
     int64_t images, filters, plane;

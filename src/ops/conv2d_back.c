@@ -222,6 +222,10 @@ static int64_t panels_size(const tare__conv2d *v, bool *others) {
 
 void tare__conv2d_back(const tare__conv2d_pass *p) {
     const tare__conv2d *v = &p->v;
+    if (tare__conv2d_is_depth(v)) {
+        tare__conv2d_depth_back(p);
+        return;
+    }
     input_job j = { .pass = p, .turned = p->scratch };
     bool others;
     panels_size(v, &others);
@@ -236,6 +240,7 @@ void tare__conv2d_back(const tare__conv2d_pass *p) {
 
 size_t tare__conv2d_back_scratch(const tare__conv2d *v) {
     bool others;
+    if (tare__conv2d_is_depth(v)) { return 0; }
     return (size_t)(turned_size(v) + panels_size(v, &others)) * sizeof(tare_real);
 }
 
@@ -354,6 +359,10 @@ static void weight_wino(const tare__conv2d_sums *p, tare__wino *w) {
 void tare__conv2d_weight(const tare__conv2d_sums *p) {
     const tare__conv2d *v = &p->v;
     tare__wino w;
+    if (tare__conv2d_is_depth(v)) {
+        tare__conv2d_depth_weight(p);
+        return;
+    }
     if (weight_by_wino(v, &w)) {
         weight_wino(p, &w);
         return;
@@ -369,6 +378,7 @@ void tare__conv2d_weight(const tare__conv2d_sums *p) {
 
 size_t tare__conv2d_weight_scratch(const tare__conv2d *v) {
     tare__wino w;
+    if (tare__conv2d_is_depth(v)) { return 0; }
     if (weight_by_wino(v, &w)) { return tare__wino_sums_scratch(&w); }
     weight_job j = weight_plan(v);
     return (size_t)(j.shares * j.size) * sizeof(tare_real) +

@@ -1,5 +1,7 @@
 /* max_pool2d.c - the largest value of each window; the first one where several are equal, the last NaN where there is
- * one, as PyTorch. What backward needs is where each maximum was: a byte for 2 x 2 windows, else its place in the plane. */
+ * one, as PyTorch. What backward needs is where each maximum was: a byte for 2 x 2 windows, else its place in the plane.
+ * The maximum of relu(x) is relu of the maximum, so ReLU costs nothing here, and backward needs no mask: nothing goes back where
+ * the result is 0. */
 #include "pool.h"
 
 static tare_status check(tare_node *n) {
@@ -7,6 +9,7 @@ static tare_status check(tare_node *n) {
     if (status) { return status; }
     tare__pool p = tare__pool2d_walk(n);
     int64_t outputs = n->shape.dim[0] * n->shape.dim[1] * p.oh * p.ow;
+    n->besides = p.relu;
     n->saved_bytes = (size_t)outputs * (tare__pool_is_2x2(&p) ? sizeof(uint8_t) : sizeof(int32_t));
     return TARE_OK;
 }
@@ -78,6 +81,8 @@ static const tare_opcase cases[] = {
     CASE("k2_s3", 1, 2, 8, 9, .kernel = 2, .stride = 3),
     CASE("k3x2_s2x1_p1x0", 2, 1, 6, 5, .kernel = 3, .stride = 2, .pad = 1, .kernel_w = 2, .stride_w = 1, .pad_w = -1),
     CASE("k1", 1, 2, 3, 3, .kernel = 1),
+    CASE("k2_relu", 2, 3, 6, 8, .kernel = 2, .relu = true),
+    CASE("k3_s2_p1_relu", 2, 2, 7, 9, .kernel = 3, .stride = 2, .pad = 1, .relu = true),
     CASE("whole", 3, 2, 4, 5, .kernel = 4, .kernel_w = 5),
     { .name = NULL },
 };

@@ -17,7 +17,9 @@ tare__pool tare__pool2d_walk(const tare_node *n) {
     const tare_pool2d_opt *opt = n->attr;
     const int64_t *dim = n->in[0]->shape.dim;
     int64_t pad_w = opt->pad_w == 0 ? opt->pad : opt->pad_w == -1 ? 0 : opt->pad_w;
-    tare__pool p = { .h = dim[2], .w = dim[3], .pad_h = opt->pad, .pad_w = pad_w, .exclude_pad = opt->exclude_pad };
+    tare__pool p = { .h = dim[2], .w = dim[3], .pad_h = opt->pad, .pad_w = pad_w };
+    p.exclude_pad = opt->exclude_pad;
+    p.relu = opt->relu;
     p.kernel_h = opt->kernel;
     p.kernel_w = opt->kernel_w ? opt->kernel_w : opt->kernel;
     p.stride_h = opt->stride ? opt->stride : p.kernel_h;

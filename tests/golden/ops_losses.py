@@ -21,6 +21,8 @@ WALKS = {
 for name, (shape, how) in WALKS.items():
     op("max_pool2d", name, lambda x, how=how: F.max_pool2d(x, **how), distinct(*shape))
     op("avg_pool2d", name, lambda x, how=how: F.avg_pool2d(x, **how), normal(*shape))
+op("max_pool2d", "k2_relu", lambda x: F.max_pool2d(F.relu(x), 2), distinct(2, 3, 6, 8))
+op("max_pool2d", "k3_s2_p1_relu", lambda x: F.max_pool2d(F.relu(x), 3, 2, 1), distinct(2, 2, 7, 9))
 op("max_pool2d", "k1", lambda x: F.max_pool2d(x, 1), distinct(1, 2, 3, 3))
 for name in ("k3_s2_p1", "k3_s2_p1_ceil"):
     shape, how = WALKS[name]
