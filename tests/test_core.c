@@ -73,6 +73,15 @@ static void memory_is_aligned_and_counted(void **state) {
     unsigned char *zeros = tare_calloc(10, 7);
     for (int i = 0; i < 70; i++) { assert_int_equal(zeros[i], 0); }
     tare_free(zeros);
+    for (int i = 0; i < 3; i++) { /* large, and after one of its size has been written to and freed */
+        const size_t many = (9 << 20) + 7;
+        zeros = tare_calloc(many, 1);
+        assert_non_null(zeros);
+        for (size_t k = 0; k < many; k += 509) { assert_int_equal(zeros[k], 0); }
+        assert_int_equal(zeros[many - 1], 0);
+        memset(zeros, 1, many);
+        tare_free(zeros);
+    }
     char *copy = tare_strdup("conv1");
     assert_string_equal(copy, "conv1");
     tare_free(copy);

@@ -121,10 +121,9 @@ tare_tensor *tare_params_find(const tare_params *ps, const char *full_name) {
 
 /* ---- growth ------------------------------------------------------------------------------------------------------ */
 
-/* Replace *array by a larger copy; false, with nothing changed, when memory is short. What lies beyond is not touched, so that the
- * system need not find memory for it yet. */
+/* Replace *array by a larger copy; false, with nothing changed, when memory is short. */
 static bool grow(void *array_address, size_t used, size_t room, size_t size) {
-    void *old, *larger = room > SIZE_MAX / size ? NULL : tare_malloc(room * size);
+    void *old, *larger = tare_calloc(room, size);
     if (!larger) { return false; }
     memcpy(&old, array_address, sizeof old);
     if (used) { memcpy(larger, old, used * size); }
@@ -174,8 +173,8 @@ static tare_tensor *block_add(tare_params *ps, block *b, const char *name, tare_
         return tare_params_fail(ps, TARE_ENOMEM, "out of memory for parameter \"%s\"", full);
     }
     *w = (tare_tensor){ .shape = shape, .numel = numel, .name = full, .is_param = b->has_grad };
-    w->data = memset(b->data + b->size, 0, (size_t)padded * sizeof *w->data);
-    if (b->has_grad) { w->grad = memset(b->grad + b->size, 0, (size_t)padded * sizeof *w->grad); }
+    w->data = b->data + b->size;
+    w->grad = b->has_grad ? b->grad + b->size : NULL;
     w->requires_grad = b->has_grad && !ps->frozen;
     w->grad_fresh = b->has_grad;
     b->tensor[b->count] = w;
