@@ -75,8 +75,7 @@ typedef struct tare_allocator {
     void *user;
 } tare_allocator;
 
-/* tare_allocator_set - replace the allocator (NULL: back to the one it starts with: the C library's, and on Linux pages of their own
- * for blocks of 4 MiB and more, huge ones where the system gives them). Call before anything is allocated. */
+/* tare_allocator_set - replace the allocator (NULL: back to the default one). Call before anything is allocated. */
 TARE_API void tare_allocator_set(const tare_allocator *allocator);
 /* tare_alloc_count - allocations asked for so far, by any thread. */
 TARE_API uint64_t tare_alloc_count(void);
