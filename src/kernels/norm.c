@@ -1,7 +1,8 @@
 /* norm.c - statistics and affine maps of rows of values: BatchNorm's channels, GroupNorm's groups, LayerNorm's samples.
  *
- * Mean and variance: blocks that fit the first-level cache are read twice, once for the mean k, once for the sums of
- * x - k and its square, which also correct k; blocks are merged in double (Chan, Golub & LeVeque 1983). */
+ * Mean and variance: blocks that fit the first-level cache give the sums of x - k and of its square in one pass, where k is the mean of
+ * the blocks before (at first, of a few values); where k was a bad guess, in a second one. They are merged in double (Chan, Golub &
+ * LeVeque 1983). */
 #include "norm.h"
 #include "norm_vec.h"
 
@@ -10,28 +11,6 @@
 enum { BLOCK = 16384 / (int)sizeof(tare_real) };
 
 /* ---- moments ----------------------------------------------------------------------------------------------------- */
-
-static tare_real block_sum(const tare_real *x, int64_t rows, int64_t cols, int64_t stride) {
-    vec a = { 0 }, b = { 0 }, c = { 0 }, d = { 0 };
-    for (int64_t r = 0; r < rows; r++) {
-        const tare_real *p = x + r * stride;
-        int64_t i = 0;
-        for (; i + 4 * VL <= cols; i += 4 * VL) {
-            a += LOAD(p + i);
-            b += LOAD(p + i + VL);
-            c += LOAD(p + i + 2 * VL);
-            d += LOAD(p + i + 3 * VL);
-        }
-        for (; i + VL <= cols; i += VL) { a += LOAD(p + i); }
-        if (i < cols) {
-            vec tail;
-            load_tail(&tail, p, cols);
-            b += LAST_LANES(tail, cols - i);
-        }
-    }
-    a = (a + b) + (c + d);
-    return lane_sum(&a);
-}
 
 /* Sums of x - k and of its square. */
 static void block_centred(const tare_real *x, int64_t rows, int64_t cols, int64_t stride, tare_real k, tare_real *sum,
@@ -93,34 +72,46 @@ static moments block_in_double(const tare_real *x, int64_t rows, int64_t cols, i
     return (moments){ n, mean, m2 };
 }
 
-/* From the sums of x - k and its square. */
-static inline moments settle(tare_real k, tare_real sum, tare_real square, double n) {
-    double off = (double)sum / n, m2 = (double)square - (double)sum * off;
-    return (moments){ n, (double)k + off, m2 > 0 ? m2 : 0 };
+/* Something near the mean, from the values that x begins with. */
+static inline tare_real first_guess(const tare_real *x, int64_t cols) {
+    if (cols < 1) { return 0; }
+    tare_real guess = x[0];
+    if (cols >= VL) {
+        vec first = LOAD(x);
+        guess = lane_sum(&first) / (tare_real)VL;
+    }
+    return isfinite(guess) ? guess : 0;
 }
 
-static inline moments block_moments(const tare_real *x, int64_t rows, int64_t cols, int64_t stride) {
-    double n = (double)rows * (double)cols;
-    tare_real k = block_sum(x, rows, cols, stride) / (tare_real)n, sum, square;
-    block_centred(x, rows, cols, stride, k, &sum, &square);
+/* From the sums of x - k and its square, k a guess of the mean. A guess more than two deviations off costs digits: then what was
+ * found serves as k once more. */
+static inline moments settle(const tare_real *x, int64_t rows, int64_t cols, int64_t stride, tare_real k, tare_real sum,
+                             tare_real square) {
+    double n = (double)rows * (double)cols, off = (double)sum / n;
+    if (!((double)sum * off * 5 <= (double)square * 4)) {
+        k += (tare_real)off;
+        block_centred(x, rows, cols, stride, k, &sum, &square);
+        off = (double)sum / n;
+    }
     if (!isfinite(square)) { return block_in_double(x, rows, cols, stride); }
-    return settle(k, sum, square, n);
+    double m2 = (double)square - (double)sum * off;
+    return (moments){ n, (double)k + off, m2 > 0 ? m2 : 0 };
 }
 
 /* Mean and sum of squared deviations of rows x cols values, rows `stride` apart. */
 static inline moments all_moments(const tare_real *x, int64_t rows, int64_t cols, int64_t stride) {
-    moments m = { 0 };
-    if (cols >= BLOCK) {
-        for (int64_t r = 0; r < rows; r++) {
-            for (int64_t i = 0; i < cols; i += BLOCK) {
-                merge(&m, block_moments(x + r * stride + i, 1, cols - i < BLOCK ? cols - i : BLOCK, stride));
-            }
-        }
-        return m;
-    }
-    int64_t step = cols > 0 ? BLOCK / cols : rows;
+    moments m = { .mean = (double)first_guess(x, rows > 0 ? cols : 0) };
+    /* a long row is cut into blocks, of short ones several make one */
+    int64_t step = cols < BLOCK && cols > 0 ? BLOCK / cols : 1, width = cols < BLOCK ? cols : BLOCK;
     for (int64_t r = 0; r < rows; r += step) {
-        merge(&m, block_moments(x + r * stride, rows - r < step ? rows - r : step, cols, stride));
+        int64_t high = rows - r < step ? rows - r : step;
+        for (int64_t i = 0; i < cols; i += width) {
+            int64_t wide = cols - i < width ? cols - i : width;
+            const tare_real *block = x + r * stride + i;
+            tare_real k = (tare_real)m.mean, sum, square;
+            block_centred(block, high, wide, stride, k, &sum, &square);
+            merge(&m, settle(block, high, wide, stride, k, sum, square));
+        }
     }
     return m;
 }
@@ -139,7 +130,6 @@ void TARE_K(norm_moments_each)(const tare_real *x, int64_t sets, int64_t n, doub
     for (int64_t begin = 0; begin < sets; begin += FEW) {
         int64_t few = sets - begin < FEW ? sets - begin : FEW;
         const tare_real *row = x + begin * n;
-        double count = (double)n;
         if (n > BLOCK / 2) { /* long enough to keep busy alone */
             for (int64_t s = 0; s < few; s++) {
                 moments m = all_moments(row + s * n, 1, n, n);
@@ -147,11 +137,10 @@ void TARE_K(norm_moments_each)(const tare_real *x, int64_t sets, int64_t n, doub
             }
             continue;
         }
-        for (int64_t s = 0; s < few; s++) { k[s] = block_sum(row + s * n, 1, n, n) / (tare_real)count; }
+        for (int64_t s = 0; s < few; s++) { k[s] = first_guess(row + s * n, n); }
         for (int64_t s = 0; s < few; s++) { block_centred(row + s * n, 1, n, n, k[s], &sum[s], &square[s]); }
         for (int64_t s = 0; s < few; s++) {
-            moments m = settle(k[s], sum[s], square[s], count);
-            if (!isfinite(square[s])) { m = block_in_double(row + s * n, 1, n, n); }
+            moments m = settle(row + s * n, 1, n, n, k[s], sum[s], square[s]);
             mean[begin + s] = m.mean, m2[begin + s] = m.m2;
         }
     }
@@ -232,16 +221,19 @@ NORM_INLINE void hat_vec(vec *h, vec *g, tare__norm_coef c, tare__norm_map m, in
 
 NORM_INLINE void block_products(const tare_real *x, const tare_real *dy, int64_t rows, int64_t cols, int64_t stride,
                                 tare__norm_coef c, tare__norm_map m, int act, double *sum, double *dot) {
-    vec s0 = { 0 }, s1 = { 0 }, q0 = { 0 }, q1 = { 0 };
+    vec s0 = { 0 }, s1 = { 0 }, s2 = { 0 }, s3 = { 0 }, q0 = { 0 }, q1 = { 0 }, q2 = { 0 }, q3 = { 0 };
     for (int64_t r = 0; r < rows; r++) {
         const tare_real *p = x + r * stride, *up = dy + r * stride;
         int64_t i = 0;
-        for (; i + 2 * VL <= cols; i += 2 * VL) {
-            vec g0 = LOAD(up + i), g1 = LOAD(up + i + VL), h0 = LOAD(p + i), h1 = LOAD(p + i + VL);
+        for (; i + 4 * VL <= cols; i += 4 * VL) {
+            vec g0 = LOAD(up + i), g1 = LOAD(up + i + VL), g2 = LOAD(up + i + 2 * VL), g3 = LOAD(up + i + 3 * VL);
+            vec h0 = LOAD(p + i), h1 = LOAD(p + i + VL), h2 = LOAD(p + i + 2 * VL), h3 = LOAD(p + i + 3 * VL);
             hat_vec(&h0, &g0, c, m, act);
             hat_vec(&h1, &g1, c, m, act);
-            s0 += g0, q0 += g0 * h0;
-            s1 += g1, q1 += g1 * h1;
+            hat_vec(&h2, &g2, c, m, act);
+            hat_vec(&h3, &g3, c, m, act);
+            s0 += g0, s1 += g1, s2 += g2, s3 += g3;
+            q0 += g0 * h0, q1 += g1 * h1, q2 += g2 * h2, q3 += g3 * h3;
         }
         for (; i + VL <= cols; i += VL) {
             vec g0 = LOAD(up + i), h0 = LOAD(p + i);
@@ -257,7 +249,7 @@ NORM_INLINE void block_products(const tare_real *x, const tare_real *dy, int64_t
             s1 += LAST_LANES(g, cols - i), q1 += LAST_LANES(h, cols - i);
         }
     }
-    s0 += s1, q0 += q1;
+    s0 = (s0 + s1) + (s2 + s3), q0 = (q0 + q1) + (q2 + q3);
     *sum += (double)lane_sum(&s0);
     *dot += (double)lane_sum(&q0);
 }

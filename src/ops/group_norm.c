@@ -71,10 +71,16 @@ static void forward_row(const work *w, int64_t row, tare__norm_stat stat) {
     }
 }
 
+/* As many rows together as the first-level cache keeps. */
+static int64_t few_of(int64_t length) {
+    enum { VALUES = 4096 };
+    return tare__max(1, tare__min(TARE__NORM_FEW, VALUES / tare__max(length, 1)));
+}
+
 static void forward_rows(void *context, int64_t begin, int64_t end) {
     const work *w = context;
     int64_t length = w->per * w->inner;
-    int64_t few = length > 4096 ? 1 : TARE__NORM_FEW; /* long rows one by one, while they are in the cache */
+    int64_t few = few_of(length);
     for (int64_t row = begin; row < end; row += few) {
         double mean[TARE__NORM_FEW], m2[TARE__NORM_FEW];
         few = tare__min(few, end - row);
@@ -129,7 +135,7 @@ static void mask_rows(void *context, int64_t begin, int64_t end) {
 
 static void backward_rows(void *context, int64_t begin, int64_t end) {
     const work *w = context;
-    int64_t few = w->per * w->inner > 4096 ? 1 : TARE__NORM_FEW;
+    int64_t few = few_of(w->per * w->inner);
     for (int64_t row = begin; row < end; row += few) {
         tare__norm_coef coef[TARE__NORM_FEW];
         tare__norm_back back[TARE__NORM_FEW];
