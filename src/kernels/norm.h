@@ -35,6 +35,27 @@ typedef struct tare__norm_row {
     tare_real q, t;
 } tare__norm_row;
 
+/* tare__norm_rows - rows of `cols` values one after the other, with a scale and a shift per column. Forward takes gamma and
+ * beta where they are there; backward's gamma must be (ones else), and dx is NULL where nobody wants it. */
+typedef struct tare__norm_rows {
+    int64_t cols;
+    double eps;
+    bool centred; /* the mean is taken off */
+    const tare_real *x, *gamma, *beta, *dy;
+    tare_real *y, *dx;
+    bool add;               /* to dx, which else is overwritten */
+    tare__norm_stat *stats; /* [rows]; forward: NULL where nobody wants them */
+} tare__norm_rows;
+
+/* So many rows go together: what one waits for at its end the others' work fills. */
+enum { TARE__NORM_ROWS = 8 };
+
+/* How many, so that they stay in a first-level cache between two looks at them. */
+static inline int64_t tare__norm_together(int64_t cols, int64_t values) {
+    int64_t rows = cols > 0 ? values / cols : TARE__NORM_ROWS;
+    return rows < 1 ? 1 : rows > TARE__NORM_ROWS ? TARE__NORM_ROWS : rows;
+}
+
 /* A kernel over columns takes at most so many at a time. */
 enum { TARE__NORM_COLUMNS = 128 };
 

@@ -7,38 +7,38 @@
 /* Gradients of gamma and beta sum over rows: each chunk of rows sums its own, and the few chunks are added in order. */
 enum { MAX_CHUNKS = 16, CHUNK_VALUES = 8192 };
 
-/* Wide rows have so many columns that these can be shared out instead, in blocks of this many. */
-enum { COLUMNS = 512 };
+/* Wide rows have so many columns that these are shared out instead, in blocks: what is per column then stays in a first-level
+ * cache while rows pass by. It costs another look at x (and dy), so those should be near, or rows longer than a second-level
+ * cache can serve. */
+enum { COLUMNS = 1024, WIDE = 4096, WIDEST = 32768, NEAR_VALUES = 1 << 22 };
 
 typedef struct work {
-    int64_t rows, cols, chunk, chunks; /* rows per chunk, how many chunks */
-    double eps;
-    bool centred; /* the mean is taken off */
-    const tare_real *x, *gamma, *beta, *dy;
-    tare_real *y, *dx;
-    bool add;
-    tare__norm_stat *stats; /* [rows] */
-    tare_real *partial;     /* [chunks, 2, cols]: gradients of gamma and beta */
-    const tare_real *scale; /* [cols], gamma, or ones where there is none but beta wants a gradient */
+    tare__norm_rows r;
+    int64_t rows, chunk, chunks; /* rows per chunk, how many chunks */
+    tare_real *partial;          /* [chunks, 2, cols]: gradients of gamma and beta */
     tare_real *dgamma, *dbeta;
     bool add_gamma, add_beta;
-    bool wide;           /* columns are shared out, not rows: then instead of partial */
-    tare__norm_row *row; /* [rows] */
+    bool wide; /* columns are shared out, not rows, in blocks: */
+    int64_t blocks;
+    tare__norm_coef *coef; /* [rows] */
+    tare__norm_row *row;   /* [rows] */
+    double *sums;          /* [blocks, 2, rows] */
 } work;
 
 static work work_of(const tare_node *n, int dims) {
     const tare_tensor *x = n->in[0];
     work w = { .rows = 1,
-               .cols = 1,
-               .x = x->data,
-               .gamma = tare__norm_data(n, 1),
-               .beta = tare__norm_data(n, 2),
-               .stats = n->saved };
-    for (int d = 0; d < x->shape.ndim; d++) { *(d < x->shape.ndim - dims ? &w.rows : &w.cols) *= x->shape.dim[d]; }
-    int64_t cols = tare__max(w.cols, 1), rows = tare__max(w.rows, 1);
+               .r = { .cols = 1,
+                      .x = x->data,
+                      .gamma = tare__norm_data(n, 1),
+                      .beta = tare__norm_data(n, 2),
+                      .stats = n->saved } };
+    for (int d = 0; d < x->shape.ndim; d++) { *(d < x->shape.ndim - dims ? &w.rows : &w.r.cols) *= x->shape.dim[d]; }
+    int64_t cols = tare__max(w.r.cols, 1), rows = tare__max(w.rows, 1);
     w.chunk = tare__max(tare__ceil_div(CHUNK_VALUES, cols), tare__ceil_div(rows, MAX_CHUNKS));
     w.chunks = tare__ceil_div(rows, w.chunk);
-    w.wide = cols >= 8 * COLUMNS;
+    w.wide = cols >= WIDE && (cols >= WIDEST || rows * cols <= NEAR_VALUES);
+    w.blocks = tare__ceil_div(cols, COLUMNS);
     return w;
 }
 
@@ -58,48 +58,64 @@ tare_status tare__rows_check(tare_node *n, int dims) {
     n->shape = x->shape;
     n->saved_bytes = (size_t)w.rows * sizeof(tare__norm_stat);
     /* gradients in parts, or where they are not wanted; and ones */
-    n->grad_scratch_bytes = (size_t)(((w.wide ? 1 : w.chunks) * 2 + 1) * w.cols) * sizeof(tare_real);
-    if (w.wide) { n->grad_scratch_bytes += (size_t)w.rows * sizeof(tare__norm_row); }
-    if (!w.gamma && !w.beta) { n->grad_scratch_bytes = 0; }
+    n->grad_scratch_bytes = (size_t)(((w.wide ? 1 : w.chunks) * 2 + 1) * w.r.cols) * sizeof(tare_real);
+    if (w.wide) {
+        n->scratch_bytes = (size_t)w.rows * sizeof(tare__norm_coef);
+        n->grad_scratch_bytes += (size_t)w.rows * (sizeof(tare__norm_coef) + sizeof(tare__norm_row)) +
+                                 (size_t)(w.blocks * w.rows) * 2 * sizeof(double);
+    }
+    if (!w.r.gamma && !w.r.beta) { n->grad_scratch_bytes = 0; }
     return status;
 }
 
-int64_t tare__rows_cols(const tare_node *n, int dims) { return work_of(n, dims).cols; }
+int64_t tare__rows_cols(const tare_node *n, int dims) { return work_of(n, dims).r.cols; }
 
 /* ---- forward ----------------------------------------------------------------------------------------------------- */
 
 static void forward_rows(void *context, int64_t begin, int64_t end) {
     const work *w = context;
     const tare__kernel_table *k = tare__kernels();
-    int64_t few = w->cols > 4096 ? 1 : TARE__NORM_FEW; /* long rows one by one, while they are in the cache */
-    for (int64_t row = begin; row < end; row += few) {
-        double mean[TARE__NORM_FEW], m2[TARE__NORM_FEW];
-        few = tare__min(few, end - row);
-        k->norm_moments_each(w->x + row * w->cols, few, w->cols, mean, m2);
-        for (int64_t i = 0; i < few; i++) {
-            if (!w->centred) { m2[i] += mean[i] * mean[i] * (double)w->cols, mean[i] = 0; }
-            tare__norm_stat stat = tare__norm_stat_of(mean[i], m2[i], w->cols, w->eps);
-            if (w->stats) { w->stats[row + i] = stat; }
-            tare__norm_coef coef = tare__norm_coef_of(stat);
-            int64_t at = (row + i) * w->cols;
-            k->norm_scale(w->x + at, w->y + at, w->cols, &coef, w->gamma, w->beta);
-        }
+    int64_t most = tare__norm_together(w->r.cols, w->r.cols < WIDE ? 4096 : 65536);
+    for (int64_t row = begin, next; row < end; row = next) {
+        tare__norm_coef coef[TARE__NORM_ROWS];
+        next = tare__min(row + most, end);
+        k->norm_rows_stats(&w->r, row, next, coef);
+        k->norm_rows_scale(&w->r, row, next, 0, w->r.cols, coef);
+    }
+}
+
+static void wide_stats(void *context, int64_t begin, int64_t end) {
+    const work *w = context;
+    tare__kernels()->norm_rows_stats(&w->r, begin, end, w->coef + begin);
+}
+
+static void wide_scale(void *context, int64_t begin, int64_t end) {
+    const work *w = context;
+    for (int64_t b = begin; b < end; b++) {
+        int64_t last = tare__min((b + 1) * COLUMNS, w->r.cols);
+        tare__kernels()->norm_rows_scale(&w->r, 0, w->rows, b * COLUMNS, last, w->coef);
     }
 }
 
 void tare__rows_forward(tare_node *n, int dims, double eps, bool centred) {
     work w = work_of(n, dims);
-    w.eps = eps;
-    w.centred = centred;
-    w.y = n->out->data;
-    tare_parallel_for(w.rows, tare__grain(2.0 * (double)w.cols), forward_rows, &w);
+    w.r.eps = eps;
+    w.r.centred = centred;
+    w.r.y = n->out->data;
+    w.coef = n->scratch;
+    if (w.wide) {
+        tare_parallel_for(w.rows, tare__grain((double)w.r.cols), wide_stats, &w);
+        tare_parallel_for(w.blocks, tare__grain((double)(w.rows * COLUMNS)), wide_scale, &w);
+    } else {
+        tare_parallel_for(w.rows, tare__grain(2.0 * (double)w.r.cols), forward_rows, &w);
+    }
 }
 
 /* ---- backward ---------------------------------------------------------------------------------------------------- */
 
 /* Without gamma and beta. */
 static void backward_plain(void *context, int64_t begin, int64_t end) {
-    const work *w = context;
+    const tare__norm_rows *w = &((const work *)context)->r;
     const tare__kernel_table *k = tare__kernels();
     for (int64_t row = begin; row < end; row++) {
         int64_t at = row * w->cols;
@@ -112,21 +128,31 @@ static void backward_plain(void *context, int64_t begin, int64_t end) {
     }
 }
 
+static tare__norm_row row_of(const work *w, int64_t row, tare__norm_coef coef, double sum, double dot) {
+    double share = -w->r.stats[row].rstd / (double)w->r.cols;
+    return (tare__norm_row){ coef, (tare_real)(share * dot), w->r.centred ? (tare_real)(share * sum) : 0 };
+}
+
+static void backward_few(const work *w, int64_t row, int64_t end, tare_real *dgamma, tare_real *dbeta) {
+    const tare__kernel_table *k = tare__kernels();
+    tare__norm_coef coef[TARE__NORM_ROWS];
+    tare__norm_row few[TARE__NORM_ROWS];
+    double sum[TARE__NORM_ROWS], dot[TARE__NORM_ROWS];
+    for (int64_t r = row; r < end; r++) { coef[r - row] = tare__norm_coef_of(w->r.stats[r]); }
+    k->norm_rows_sums(&w->r, row, end, 0, w->r.cols, coef, sum, dot);
+    for (int64_t r = row; r < end; r++) { few[r - row] = row_of(w, r, coef[r - row], sum[r - row], dot[r - row]); }
+    k->norm_rows_gradient(&w->r, row, end, 0, w->r.cols, few, dgamma, dbeta);
+}
+
 static void backward_chunks(void *context, int64_t begin, int64_t end) {
     const work *w = context;
-    const tare__kernel_table *k = tare__kernels();
+    int64_t cols = w->r.cols, most = tare__norm_together(cols, 3072);
     for (int64_t chunk = begin; chunk < end; chunk++) {
-        tare_real *dgamma = w->partial + chunk * 2 * w->cols, *dbeta = dgamma + w->cols;
-        memset(dgamma, 0, (size_t)(2 * w->cols) * sizeof *dgamma);
-        for (int64_t row = chunk * w->chunk; row < tare__min((chunk + 1) * w->chunk, w->rows); row++) {
-            int64_t at = row * w->cols;
-            tare__norm_coef coef = tare__norm_coef_of(w->stats[row]);
-            double sum, dot;
-            k->norm_scale_products(w->x + at, w->dy + at, w->cols, &coef, w->scale, dgamma, dbeta, &sum, &dot);
-            if (!w->dx) { continue; }
-            tare__norm_back back = tare__norm_back_of(w->stats[row], w->centred ? sum : 0, dot, w->cols);
-            k->norm_scale_gradient(w->x + at, w->dy + at, w->dx + at, w->cols, &coef, w->scale, coef.rstd, back.q,
-                                   back.t, w->add);
+        tare_real *dgamma = w->partial + chunk * 2 * cols, *dbeta = dgamma + cols;
+        memset(dgamma, 0, (size_t)(2 * cols) * sizeof *dgamma);
+        int64_t last = tare__min((chunk + 1) * w->chunk, w->rows);
+        for (int64_t row = chunk * w->chunk; row < last; row += most) {
+            backward_few(w, row, tare__min(row + most, last), dgamma, dbeta);
         }
     }
 }
@@ -134,7 +160,7 @@ static void backward_chunks(void *context, int64_t begin, int64_t end) {
 static void add_chunks(const work *w, tare_real *grad, bool add, int64_t part, int64_t begin, int64_t end) {
     for (int64_t j = begin; j < end; j++) { grad[j] = add ? grad[j] : 0; }
     for (int64_t chunk = 0; chunk < w->chunks; chunk++) {
-        const tare_real *from = w->partial + (chunk * 2 + part) * w->cols;
+        const tare_real *from = w->partial + (chunk * 2 + part) * w->r.cols;
         for (int64_t j = begin; j < end; j++) { grad[j] += from[j]; }
     }
 }
@@ -147,40 +173,51 @@ static void reduce_columns(void *context, int64_t begin, int64_t end) {
 
 /* ---- wide rows --------------------------------------------------------------------------------------------------- */
 
-static void backward_sums(void *context, int64_t begin, int64_t end) {
+static void wide_sums(void *context, int64_t begin, int64_t end) {
     const work *w = context;
-    for (int64_t row = begin; row < end; row++) {
-        int64_t at = row * w->cols;
-        double sum, dot;
-        tare__norm_coef coef = tare__norm_coef_of(w->stats[row]);
-        tare__kernels()->norm_scale_sums(w->x + at, w->dy + at, w->cols, &coef, w->scale, &sum, &dot);
-        tare__norm_back back = tare__norm_back_of(w->stats[row], w->centred ? sum : 0, dot, w->cols);
-        w->row[row] = (tare__norm_row){ coef, back.q, back.t };
+    for (int64_t b = begin; b < end; b++) {
+        int64_t last = tare__min((b + 1) * COLUMNS, w->r.cols);
+        double *sum = w->sums + b * 2 * w->rows;
+        tare__kernels()->norm_rows_sums(&w->r, 0, w->rows, b * COLUMNS, last, w->coef, sum, sum + w->rows);
     }
 }
 
-static void backward_columns(void *context, int64_t begin, int64_t end) {
+static void wide_gradient(void *context, int64_t begin, int64_t end) {
     const work *w = context;
-    for (int64_t at = begin * COLUMNS; at < tare__min(end * COLUMNS, w->cols); at += COLUMNS) {
-        int64_t cols = tare__min(COLUMNS, w->cols - at);
-        if (!w->add_gamma) { memset(w->dgamma + at, 0, (size_t)cols * sizeof *w->dgamma); }
-        if (!w->add_beta) { memset(w->dbeta + at, 0, (size_t)cols * sizeof *w->dbeta); }
-        tare__kernels()->norm_scale_columns(w->x + at, w->dy + at, w->dx ? w->dx + at : NULL, w->rows, cols, w->cols,
-                                            w->row, w->scale + at, w->dgamma + at, w->dbeta + at, w->add);
+    for (int64_t at = begin * COLUMNS; at < tare__min(end * COLUMNS, w->r.cols); at += COLUMNS) {
+        int64_t last = tare__min(at + COLUMNS, w->r.cols);
+        if (!w->add_gamma) { memset(w->dgamma + at, 0, (size_t)(last - at) * sizeof *w->dgamma); }
+        if (!w->add_beta) { memset(w->dbeta + at, 0, (size_t)(last - at) * sizeof *w->dbeta); }
+        tare__kernels()->norm_rows_gradient(&w->r, 0, w->rows, at, last, w->row, w->dgamma, w->dbeta);
     }
+}
+
+static void wide_backward(work *w) {
+    for (int64_t r = 0; r < w->rows; r++) { w->coef[r] = tare__norm_coef_of(w->r.stats[r]); }
+    tare_parallel_for(w->blocks, tare__grain(2.0 * (double)(w->rows * COLUMNS)), wide_sums, w);
+    for (int64_t r = 0; r < w->rows; r++) {
+        double sum = 0, dot = 0;
+        for (int64_t b = 0; b < w->blocks; b++) {
+            sum += w->sums[b * 2 * w->rows + r];
+            dot += w->sums[(b * 2 + 1) * w->rows + r];
+        }
+        w->row[r] = row_of(w, r, w->coef[r], sum, dot);
+    }
+    tare_parallel_for(w->blocks, tare__grain(3.0 * (double)(w->rows * COLUMNS)), wide_gradient, w);
 }
 
 /* ---- which way --------------------------------------------------------------------------------------------------- */
 
 void tare__rows_backward(tare_node *n, int dims, bool centred) {
     work w = work_of(n, dims);
-    if (w.cols == 0) { return; } /* no gradient has a value */
-    w.centred = centred;
-    w.dy = n->out->grad;
-    w.dx = tare_grad(n, 0);
-    w.add = w.dx && tare_grad_add(n, 0);
-    double work_per_row = 4.0 * (double)w.cols;
-    if (!w.gamma && !w.beta) {
+    int64_t cols = w.r.cols;
+    if (cols == 0) { return; } /* no gradient has a value */
+    w.r.centred = centred;
+    w.r.dy = n->out->grad;
+    w.r.dx = tare_grad(n, 0);
+    w.r.add = w.r.dx && tare_grad_add(n, 0);
+    double work_per_row = 4.0 * (double)cols;
+    if (!w.r.gamma && !w.r.beta) {
         tare_parallel_for(w.rows, tare__grain(work_per_row), backward_plain, &w);
         return;
     }
@@ -188,19 +225,19 @@ void tare__rows_backward(tare_node *n, int dims, bool centred) {
     w.dbeta = n->n_in > 2 ? tare_grad(n, 2) : NULL;
     w.add_gamma = w.dgamma && tare_grad_add(n, 1);
     w.add_beta = w.dbeta && tare_grad_add(n, 2);
-    w.partial = n->scratch;
-    tare_real *after = w.partial + (w.wide ? 1 : w.chunks) * 2 * w.cols;
-    for (int64_t j = 0; !w.gamma && j < w.cols; j++) { after[j] = 1; }
-    w.scale = w.gamma ? w.gamma : after;
+    w.sums = n->scratch; /* doubles first */
+    w.row = (tare__norm_row *)(w.sums + (w.wide ? w.blocks * 2 * w.rows : 0));
+    w.coef = (tare__norm_coef *)(w.row + (w.wide ? w.rows : 0));
+    w.partial = (tare_real *)(w.coef + (w.wide ? w.rows : 0));
+    tare_real *ones = w.partial + (w.wide ? 1 : w.chunks) * 2 * cols;
+    for (int64_t j = 0; !w.r.gamma && j < cols; j++) { ones[j] = 1; }
+    if (!w.r.gamma) { w.r.gamma = ones; }
     if (!w.wide) {
         tare_parallel_for(w.chunks, tare__grain(work_per_row * (double)w.chunk), backward_chunks, &w);
-        tare_parallel_for(w.cols, tare__grain((double)(2 * w.chunks)), reduce_columns, &w);
+        tare_parallel_for(cols, tare__grain((double)(2 * w.chunks)), reduce_columns, &w);
         return;
     }
-    w.row = (tare__norm_row *)(void *)(after + w.cols);
     if (!w.dgamma) { w.dgamma = w.partial; }
-    if (!w.dbeta) { w.dbeta = w.partial + w.cols; }
-    tare_parallel_for(w.rows, tare__grain(work_per_row / 2), backward_sums, &w);
-    tare_parallel_for(tare__ceil_div(w.cols, COLUMNS), tare__grain(3.0 * (double)(w.rows * COLUMNS)), backward_columns,
-                      &w);
+    if (!w.dbeta) { w.dbeta = w.partial + cols; }
+    wide_backward(&w);
 }
