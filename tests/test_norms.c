@@ -211,6 +211,8 @@ static void any_size(void **state) {
         { LAYER, TARE_SHAPE(2, 4097), 0, 1e-5, false },
         { LAYER, TARE_SHAPE(5, 3, 7, 7), 0, 1e-5, false },
         { LAYER, TARE_SHAPE(1, 1000000), 0, 1e-5, false },
+        { LAYER, TARE_SHAPE(13, 5001), 0, 1e-5, false },
+        { LAYER, TARE_SHAPE(900, 5001), 0, 1e-5, false }, /* too many values to be looked at twice */
         { CHANNELS, TARE_SHAPE(2, 3, 1, 1), 0, 1e-5, false },
         { CHANNELS, TARE_SHAPE(2, 17, 131), 0, 1e-5, false },
         { CHANNELS, TARE_SHAPE(3, 70, 4, 4), 0, 1e-5, false },
@@ -227,6 +229,7 @@ static void any_size(void **state) {
         { RMS, TARE_SHAPE(3, 1), 0, 0.5, false },
         { RMS, TARE_SHAPE(300, 128), 0, 1e-5, false },
         { RMS, TARE_SHAPE(2, 3, 4097), 0, 1e-5, true },
+        { RMS, TARE_SHAPE(9, 5001), 0, 1e-5, false },
     };
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
         against_reference(&settings[i], 0.3, 1.7, test_tol(1e-5, 1e-11));
@@ -257,6 +260,27 @@ static void any_scale(void **state) {
             }
         }
     }
+}
+
+/* Rows are measured from a few of their values. Where just those are far out, no digit of the others may be lost. */
+static void outliers_hide_nothing(void **state) {
+    (void)state;
+    enum { N = 1000 };
+    tare_tape *tape = tare_tape_new((tare_tape_opt){ .training = true });
+    tare_tensor *x = filled(tape, TARE_SHAPE(3, N), 0, 1, 5);
+    for (int r = 0; r < 3; r++) {
+        static const int out[] = { 0, N / 4, N / 2, N - 1 - N / 4 };
+        double mean = 0, m2 = 0;
+        for (int k = 0; k < 4 && r > 0; k++) { x->data[r * N + out[k]] += (tare_real)(r == 1 ? 100 : 1e4); }
+        for (int i = 0; i < N; i++) { mean += (double)x->data[r * N + i] / N; }
+        for (int i = 0; i < N; i++) { m2 += pow((double)x->data[r * N + i] - mean, 2); }
+        tare_tensor *y = tare_layer_norm(tape, x, NULL, NULL, (tare_layer_norm_opt){ 0 });
+        for (int i = 0; i < N; i++) {
+            double want = ((double)x->data[r * N + i] - mean) / sqrt(m2 / N + 1e-5);
+            assert_near(y->data[r * N + i], want, test_tol(1e-6, 1e-12) * (1 + fabs(want)));
+        }
+    }
+    tare_tape_free(tape);
 }
 
 /* NaN or Inf makes NaN of the whole set it is in, and leaves the others alone. */
@@ -740,6 +764,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_size),
         cmocka_unit_test(any_scale),
+        cmocka_unit_test(outliers_hide_nothing),
         cmocka_unit_test(not_finite_shows),
         cmocka_unit_test(same_bits_on_any_number_of_threads),
         cmocka_unit_test(instance_is_group_with_a_group_per_channel),
