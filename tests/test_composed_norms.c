@@ -341,6 +341,29 @@ static void dyt_finds_its_channels(void **state) {
     model_free(&m);
 }
 
+/* Squares of what x is do not fit a float: the result is that of x made smaller, and gradients flow. */
+static void switchable_at_any_scale(void **state) {
+    (void)state;
+    tare_real *want = NULL;
+    const double scales[] = { 0x1p20, 0x1p66, 0x1p100 };
+    for (size_t c = 0; c < 3; c++) {
+        model m = model_new("switch", TARE_SHAPE(3, 4, 5));
+        tare_tensor *x = waves(m.tape, TARE_SHAPE(2, 3, 4, 5), scales[c]);
+        x->requires_grad = true;
+        tare_tensor *y = tare_forward(m.norm, m.tape, x);
+        assert_non_null(y);
+        if (!want) {
+            want = tare_malloc((size_t)y->numel * sizeof *want);
+            memcpy(want, y->data, (size_t)y->numel * sizeof *want);
+        }
+        for (int64_t i = 0; i < y->numel; i++) { assert_near(y->data[i], want[i], test_tol(2e-6, 1e-12)); }
+        assert_ok(tare_backward(m.tape, tare_sum(m.tape, tare_mul(m.tape, y, y), 0, false)));
+        for (int64_t i = 0; i < x->numel; i++) { assert_true(isfinite(x->grad[i])); }
+        model_free(&m);
+    }
+    tare_free(want);
+}
+
 /* Lengths, not squares: nothing overflows, and a plane of zeros has a gradient. */
 static void extreme_values(void **state) {
     (void)state;
@@ -457,6 +480,7 @@ int main(void) {
         cmocka_unit_test(layer_goldens),
         cmocka_unit_test(switchable_statistics),
         cmocka_unit_test(switchable_far_from_zero),
+        cmocka_unit_test(switchable_at_any_scale),
         cmocka_unit_test(conditions),
         cmocka_unit_test(adain_takes_the_style),
         cmocka_unit_test(layers_begin_as_they_should),

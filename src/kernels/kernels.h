@@ -32,6 +32,7 @@ struct tare__rmsprop;
 struct tare__norm_coef; /* norm.h */
 struct tare__norm_map;
 struct tare__norm_row;
+struct tare__norm_stat;
 struct tare__norm_rows;
 
 /* Values as rows and columns: (r, c) lies at data[r * row + c * col]; col is 1, or 0 where one value serves a whole row. */

@@ -56,7 +56,7 @@ static inline int64_t tare__norm_together(int64_t cols, int64_t values) {
     return rows < 1 ? 1 : rows > TARE__NORM_ROWS ? TARE__NORM_ROWS : rows;
 }
 
-/* A kernel over columns takes at most so many at a time. */
-enum { TARE__NORM_COLUMNS = 128 };
+/* A kernel over columns takes at most so many at a time; what it sums along rows it keeps in at most so many lanes. */
+enum { TARE__NORM_COLUMNS = 128, TARE__NORM_LANES = 16 };
 
 #endif

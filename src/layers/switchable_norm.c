@@ -3,6 +3,8 @@
 #include "norm_spec.h"
 #include "planes.h"
 
+#include <math.h>
+
 typedef struct switchable_norm {
     tare_layer base;
     tare_tensor *gamma, *beta;
@@ -15,6 +17,32 @@ typedef struct switchable_norm {
 typedef struct moments {
     tare_tensor *mean, *var;
 } moments;
+
+/* x is measured as (x - origin) scale. The origin is one of its values, so that far from 0 no mean loses digits; scale is 1, or a
+ * power of 2 where squares would leave the range. The result depends on neither. */
+typedef struct measure {
+    double origin, scale;
+} measure;
+
+/* Where a variance overflows although no value is Inf or NaN: the scale at which values lie within -1..1. */
+static double smaller_scale(const tare_tensor *x, double origin) {
+    double most = 0;
+    int exponent;
+    for (int64_t i = 0; i < x->numel; i++) {
+        double distance = fabs((double)x->data[i] - origin);
+        if (!isfinite(distance)) { return 1; }
+        if (distance > most) { most = distance; }
+    }
+    (void)frexp(most, &exponent);
+    return ldexp(1, -exponent);
+}
+
+static bool all_finite(const tare_tensor *x) {
+    for (int64_t i = 0; x && i < x->numel; i++) {
+        if (!isfinite(x->data[i])) { return false; }
+    }
+    return true;
+}
 
 /* Of sets joined along the dimensions `dims`: the mean of means, the mean of variances and the variance of means. */
 static moments joined(tare_tape *t, moments each, unsigned dims) {
@@ -33,20 +61,22 @@ static tare_tensor *mix(tare_tape *t, tare_tensor *weights, tare_tensor *in, tar
 }
 
 /* The variance kept is the biased one, so that evaluation mixes the same quantities as training. */
-static void update(const switchable_norm *s, const moments *batch, double origin) {
+static void update(const switchable_norm *s, const moments *batch, const measure *m) {
     for (int64_t c = 0; batch->var && c < s->mean->numel; c++) {
-        double mean = (double)batch->mean->data[c] + origin, var = (double)batch->var->data[c], w = s->stat_update;
+        double mean = (double)batch->mean->data[c] / m->scale + m->origin, w = s->stat_update;
+        double var = (double)batch->var->data[c] / (m->scale * m->scale);
         s->mean->data[c] = (tare_real)((1 - w) * (double)s->mean->data[c] + w * mean);
         s->var->data[c] = (tare_real)((1 - w) * (double)s->var->data[c] + w * var);
     }
 }
 
 /* The running statistics on the tape, [1,C,1]. */
-static moments running(const switchable_norm *s, tare_tape *t, double origin) {
+static moments running(const switchable_norm *s, tare_tape *t, const measure *at) {
     tare_shape shape = TARE_SHAPE(1, s->mean->numel, 1);
     moments m = { tare_input(t, shape, s->mean->data), tare_input(t, shape, s->var->data) };
     for (int64_t c = 0; m.mean && c < s->mean->numel; c++) {
-        m.mean->data[c] = (tare_real)((double)s->mean->data[c] - origin);
+        m.mean->data[c] = (tare_real)(((double)s->mean->data[c] - at->origin) * at->scale);
+        m.var->data[c] = (tare_real)((double)s->var->data[c] * at->scale * at->scale);
     }
     return m;
 }
@@ -67,31 +97,47 @@ static tare_tensor *number(tare_tape *t, double value) {
     return x;
 }
 
+typedef struct statistics {
+    tare_tensor *off; /* x less the mean of its plane, as measured */
+    moments in, ln, bn;
+} statistics;
+
+static statistics statistics_of(const switchable_norm *s, tare_tape *t, const tare__planes *p, const measure *at) {
+    tare_tensor *from = tare_sub(t, p->x, number(t, at->origin));
+    if (at->scale < 1) { from = tare__use_up(t, from, tare_scale(t, from, at->scale)); }
+    statistics all = { .in.mean = tare_mean(t, from, TARE_DIM(2), true) };
+    all.off = tare__use_up(t, from, tare_sub(t, from, all.in.mean));
+    tare_tensor *squares = tare_mul(t, all.off, all.off);
+    all.in.var = tare__use_up(t, squares, tare_mean(t, squares, TARE_DIM(2), true));
+    all.ln = joined(t, all.in, TARE_DIM(1));
+    all.bn = tare_tape_training(t) ? joined(t, all.in, TARE_DIM(0)) : running(s, t, at);
+    return all;
+}
+
 static tare_tensor *forward(tare_layer *self, tare_tape *tape, tare_tensor *x) {
     const switchable_norm *s = (const switchable_norm *)self;
     tare__planes p;
     if (!tare__planes_of(tape, "switchable_norm", x, &p) || !fits(s, tape, &p)) { return NULL; }
-    /* Measured from one of the values: far from 0 no mean loses digits. The result does not depend on it. */
-    double origin = x->numel ? (double)x->data[0] : 0;
-    tare_tensor *from = tare_sub(tape, p.x, number(tape, origin));
-    moments in = { tare_mean(tape, from, TARE_DIM(2), true), NULL };
-    tare_tensor *off = tare__use_up(tape, from, tare_sub(tape, from, in.mean)), *squares = tare_mul(tape, off, off);
-    in.var = tare__use_up(tape, squares, tare_mean(tape, squares, TARE_DIM(2), true));
-    moments ln = joined(tape, in, TARE_DIM(1));
-    bool training = tare_tape_training(tape);
-    moments bn = training ? joined(tape, in, TARE_DIM(0)) : running(s, tape, origin);
-    if (training && !tare_params_frozen(self->params) && !tare_tape_repeats(tape)) { update(s, &bn, origin); }
+    measure at = { x->numel ? (double)x->data[0] : 0, 1 };
+    statistics all = statistics_of(s, tape, &p, &at);
+    if (!all_finite(all.in.var) || !all_finite(all.ln.var) || !all_finite(all.bn.var)) {
+        at.scale = smaller_scale(x, at.origin);
+        if (at.scale < 1) { all = statistics_of(s, tape, &p, &at); }
+    }
+    if (tare_tape_training(tape) && !tare_params_frozen(self->params) && !tare_tape_repeats(tape)) {
+        update(s, &all.bn, &at);
+    }
 
-    tare_tensor *mean = mix(tape, s->mean_weight, in.mean, ln.mean, bn.mean);
-    tare_tensor *var = mix(tape, s->var_weight, in.var, ln.var, bn.var);
+    tare_tensor *mean = mix(tape, s->mean_weight, all.in.mean, all.ln.mean, all.bn.mean);
+    tare_tensor *var = mix(tape, s->var_weight, all.in.var, all.ln.var, all.bn.var);
     /* gamma (off - shift) / sqrt(var + eps) + beta, worked out where it is small: [N,C,1] */
     tare_shape by_channel = TARE_SHAPE(p.channels, 1);
     tare_tensor *scale = tare_div(tape, tare_reshape(tape, s->gamma, by_channel),
-                                  tare_sqrt(tape, tare_add(tape, var, number(tape, s->eps))));
-    tare_tensor *shift = tare_mul(tape, tare_sub(tape, mean, in.mean), scale);
+                                  tare_sqrt(tape, tare_add(tape, var, number(tape, s->eps * at.scale * at.scale))));
+    tare_tensor *shift = tare_mul(tape, tare_sub(tape, mean, all.in.mean), scale);
     tare_tensor *beta = tare_sub(tape, tare_reshape(tape, s->beta, by_channel), shift);
     if (!scale || !beta) { return NULL; }
-    return tare__planes_back(tape, &p, tare__planes_affine(tape, &p, off, scale, beta));
+    return tare__planes_back(tape, &p, tare__planes_affine(tape, &p, all.off, scale, beta));
 }
 
 static const tare_layer_class switchable_norm_class = { .name = "switchable_norm", .forward = forward };

@@ -179,7 +179,7 @@ static void backward_block(const work *w, int64_t set, int64_t c0, int64_t cols,
     for (int64_t j = 0; j < cols; j++) { coef[j] = tare__norm_coef_of(w->stats[set * w->channels + c0 + j]); }
     const tare_real *dy = (w->masked ? w->masked : w->dy) + at;
     if (w->masked) { mask_block(w, at, n, c0, cols, coef); }
-    k->norm_col_products(w->x + at, dy, n, cols, w->stride, coef, NULL, sum, dot, NULL, NULL);
+    k->norm_col_products(w->x + at, dy, n, cols, w->stride, coef, NULL, sum, dot, NULL);
     for (int64_t j = 0; j < cols; j++) {
         tare_real g = w->gamma ? w->gamma[c0 + j] : 1;
         tare__norm_back back = slopes(w, set, c0 + j, g, sum[j], dot[j]);

@@ -2,6 +2,11 @@
  * the positions of a sample are columns, and blocks of columns go together. */
 #include "norm.h"
 
+#include <string.h>
+
+/* Gradients of gamma and beta sum over positions: each chunk of blocks sums its own, in so few additions that float will do. */
+enum { MAX_CHUNKS = 16, MAX_BLOCKS = 64 };
+
 typedef struct work {
     int64_t samples, channels, inner, blocks; /* blocks of columns per sample */
     double eps;
@@ -9,15 +14,20 @@ typedef struct work {
     tare_real *y, *dx;
     bool add;
     tare__norm_stat *stats; /* [samples, inner] */
-    tare_real *products;    /* [samples, blocks, 2, channels]: sums along rows of dy x-hat and dy */
+    int64_t chunk, chunks;  /* blocks of all samples per chunk, how many chunks */
+    tare_real *along;       /* [chunks, 2, channels, lanes]: sums along rows of dy x-hat and dy */
 } work;
 
 static work work_of(const tare_node *n) {
     tare__around a = tare__around_dim(n->in[0]->shape, 1);
+    int64_t blocks = tare__ceil_div(a.inner, TARE__NORM_COLUMNS), all = tare__max(a.outer * blocks, 1);
+    int64_t chunk = tare__min(tare__ceil_div(all, MAX_CHUNKS), MAX_BLOCKS);
     return (work){ .samples = a.outer,
                    .channels = a.size,
                    .inner = a.inner,
-                   .blocks = tare__ceil_div(a.inner, TARE__NORM_COLUMNS),
+                   .blocks = blocks,
+                   .chunk = chunk,
+                   .chunks = tare__ceil_div(all, chunk),
                    .x = n->in[0]->data,
                    .gamma = tare__norm_data(n, 1),
                    .beta = tare__norm_data(n, 2),
@@ -29,7 +39,7 @@ void tare__channels_prepare(tare_node *n) {
     n->shape = n->in[0]->shape;
     n->saved_bytes = (size_t)(w.samples * w.inner) * sizeof(tare__norm_stat);
     bool affine = n->in[1] || n->in[2];
-    n->grad_scratch_bytes = affine ? (size_t)(w.samples * w.blocks * 2 * w.channels) * sizeof(tare_real) : 0;
+    n->grad_scratch_bytes = affine ? (size_t)(w.chunks * 2 * w.channels * TARE__NORM_LANES) * sizeof(tare_real) : 0;
 }
 
 /* Where block b of all samples' blocks lies: its first value, its first column, its columns. */
@@ -48,11 +58,7 @@ static void forward_blocks(void *context, int64_t begin, int64_t end) {
         double mean[TARE__NORM_COLUMNS], m2[TARE__NORM_COLUMNS];
         tare__norm_coef coef[TARE__NORM_COLUMNS];
         k->norm_col_moments(w->x + at, w->channels, cols, w->inner, mean, m2);
-        for (int64_t j = 0; j < cols; j++) {
-            tare__norm_stat stat = tare__norm_stat_of(mean[j], m2[j], w->channels, w->eps);
-            if (w->stats) { w->stats[column + j] = stat; }
-            coef[j] = tare__norm_coef_of(stat);
-        }
+        k->norm_col_stats(cols, w->channels, w->eps, mean, m2, w->stats ? w->stats + column : NULL, coef);
         k->norm_col_scale(w->x + at, w->y + at, w->channels, cols, w->inner, coef, w->gamma, w->beta);
     }
 }
@@ -68,28 +74,44 @@ void tare__channels_forward(tare_node *n, double eps) {
     tare_parallel_for(w.samples * w.blocks, grain(&w, 2), forward_blocks, &w);
 }
 
-static void backward_blocks(void *context, int64_t begin, int64_t end) {
-    const work *w = context;
+static void backward_block(const work *w, int64_t b, tare_real *along) {
     const tare__kernel_table *k = tare__kernels();
-    for (int64_t b = begin; b < end; b++) {
-        int64_t column, cols, at = locate(w, b, &column, &cols);
-        tare__norm_coef coef[TARE__NORM_COLUMNS];
-        double sum[TARE__NORM_COLUMNS], dot[TARE__NORM_COLUMNS];
-        tare_real pqt[3 * TARE__NORM_COLUMNS];
-        for (int64_t j = 0; j < cols; j++) { coef[j] = tare__norm_coef_of(w->stats[column + j]); }
-        tare_real *row_dot = w->products ? w->products + b * 2 * w->channels : NULL;
-        k->norm_col_products(w->x + at, w->dy + at, w->channels, cols, w->inner, coef, w->gamma, sum, dot, row_dot,
-                             row_dot ? row_dot + w->channels : NULL);
-        if (!w->dx) { continue; }
-        for (int64_t j = 0; j < cols; j++) {
-            tare__norm_back back = tare__norm_back_of(w->stats[column + j], sum[j], dot[j], w->channels);
-            pqt[j] = coef[j].rstd;
-            pqt[TARE__NORM_COLUMNS + j] = back.q;
-            pqt[2 * TARE__NORM_COLUMNS + j] = back.t;
-        }
-        k->norm_col_gradient(w->x + at, w->dy + at, w->dx + at, w->channels, cols, w->inner, coef, w->gamma, pqt,
-                             w->add);
+    int64_t column, cols, at = locate(w, b, &column, &cols);
+    tare__norm_coef coef[TARE__NORM_COLUMNS];
+    double sum[TARE__NORM_COLUMNS], dot[TARE__NORM_COLUMNS], share = 1 / (double)w->channels;
+    tare_real pqt[3 * TARE__NORM_COLUMNS];
+    for (int64_t j = 0; j < cols; j++) { coef[j] = tare__norm_coef_of(w->stats[column + j]); }
+    k->norm_col_products(w->x + at, w->dy + at, w->channels, cols, w->inner, coef, w->gamma, sum, dot, along);
+    if (!w->dx) { return; }
+    for (int64_t j = 0; j < cols; j++) {
+        double part = -w->stats[column + j].rstd * share;
+        pqt[j] = coef[j].rstd;
+        pqt[TARE__NORM_COLUMNS + j] = (tare_real)(part * dot[j]);
+        pqt[2 * TARE__NORM_COLUMNS + j] = (tare_real)(part * sum[j]);
     }
+    k->norm_col_gradient(w->x + at, w->dy + at, w->dx + at, w->channels, cols, w->inner, coef, w->gamma, pqt, w->add);
+}
+
+static void backward_chunks(void *context, int64_t begin, int64_t end) {
+    const work *w = context;
+    for (int64_t chunk = begin; chunk < end; chunk++) {
+        int64_t values = 2 * w->channels * TARE__NORM_LANES;
+        tare_real *along = w->along ? w->along + chunk * values : NULL;
+        if (along) { memset(along, 0, (size_t)values * sizeof *along); }
+        for (int64_t b = chunk * w->chunk; b < tare__min((chunk + 1) * w->chunk, w->samples * w->blocks); b++) {
+            backward_block(w, b, along);
+        }
+    }
+}
+
+/* Channels [first, last) of a gradient, from the chunks' sums. */
+static void add_chunks(const work *w, tare_real *grad, bool add, int64_t part, int64_t first, int64_t last) {
+    double sum[TARE__NORM_COLUMNS] = { 0 };
+    for (int64_t chunk = 0; grad && chunk < w->chunks; chunk++) {
+        const tare_real *along = w->along + (chunk * 2 + part) * w->channels * TARE__NORM_LANES;
+        tare__kernels()->norm_col_along(along, first, last, sum);
+    }
+    for (int64_t c = first; grad && c < last; c++) { tare__norm_put(grad, add, c, sum[c - first]); }
 }
 
 void tare__channels_backward(tare_node *n) {
@@ -97,17 +119,13 @@ void tare__channels_backward(tare_node *n) {
     w.dy = n->out->grad;
     w.dx = tare_grad(n, 0);
     w.add = w.dx && tare_grad_add(n, 0);
-    w.products = n->scratch;
-    tare_parallel_for(w.samples * w.blocks, grain(&w, 4), backward_blocks, &w);
+    w.along = n->scratch;
+    tare_parallel_for(w.chunks, tare__max(1, grain(&w, 4) / w.chunk), backward_chunks, &w);
 
     tare_real *dgamma = tare_grad(n, 1), *dbeta = tare_grad(n, 2);
-    for (int64_t c = 0; c < w.channels && (dgamma || dbeta); c++) {
-        double dot = 0, sum = 0;
-        for (int64_t b = 0; b < w.samples * w.blocks; b++) {
-            dot += (double)w.products[b * 2 * w.channels + c];
-            sum += (double)w.products[(b * 2 + 1) * w.channels + c];
-        }
-        tare__norm_put(dgamma, dgamma && tare_grad_add(n, 1), c, dot);
-        tare__norm_put(dbeta, dbeta && tare_grad_add(n, 2), c, sum);
+    for (int64_t c = 0; c < w.channels; c += TARE__NORM_COLUMNS) {
+        int64_t last = tare__min(c + TARE__NORM_COLUMNS, w.channels);
+        add_chunks(&w, dgamma, dgamma && tare_grad_add(n, 1), 0, c, last);
+        add_chunks(&w, dbeta, dbeta && tare_grad_add(n, 2), 1, c, last);
     }
 }
