@@ -61,6 +61,36 @@ static void sums_share_nothing(void **state) {
     tare_tape_free(t);
 }
 
+static tare_status halve_check(tare_node *n) {
+    n->shape = n->in[0]->shape;
+    return TARE_OK;
+}
+
+static void halve_forward(tare_node *n) {
+    for (int64_t i = 0; i < n->out->numel; i++) { n->out->data[i] = n->in[0]->data[i] / 2; }
+}
+
+static void halve_backward(tare_node *n) {
+    for (int64_t i = 0; i < n->out->numel; i++) { tare_grad(n, 0)[i] += n->out->grad[i] / 2; }
+}
+
+/* An op that always adds wants zeros to add to, which would lie on the gradient it reads. */
+static void ops_that_add_have_memory_of_their_own(void **state) {
+    (void)state;
+    const tare_op halve = { .name = "halve",
+                            .n_in = 1,
+                            .flags = TARE_OP_INPLACE,
+                            .reads = TARE_READS_NOTHING,
+                            .check = halve_check,
+                            .forward = halve_forward,
+                            .backward = halve_backward };
+    tare_tape *t = tape_new();
+    tare_tensor *x = input(t, 5, 7);
+    backward(t, tare_apply(t, &halve, &x, 1, NULL));
+    for (int64_t i = 0; i < x->numel; i++) { assert_near(x->grad[i], 0.5, 0); }
+    tare_tape_free(t);
+}
+
 /* ---- what backward does not read --------------------------------------------------------------------------------- */
 
 /* The sign of y tells that of x, unless the slope is negative: then leaky_relu keeps x itself. */
@@ -119,6 +149,19 @@ static void large_cheap_results_are_made_twice(void **state) {
     assert_true(again.peak <= kept.peak);
 }
 
+/* A second loss that would compute again from what the first has used up. */
+static void what_is_gone_for_good_is_an_error(void **state) {
+    (void)state;
+    tare_tape *t = tape_new();
+    tare_tensor *x = input(t, N / 256, 256), *w = input(t, 8, 256), *h = tare_scale(t, x, 2), *g = tare_gelu(t, h);
+    tare_tensor *first = tare_sum(t, tare_mul(t, h, h), 0, false), *y = tare_linear(t, g, w, NULL);
+    tare_release(t, g);
+    assert_ok(tare_backward(t, first));
+    assert_status(TARE_EINVAL, tare_backward(t, tare_sum(t, y, 0, false)));
+    assert_contains(tare_tape_error(t), "has been through backward already");
+    tare_tape_free(t);
+}
+
 static void small_ones_are_kept(void **state) {
     (void)state;
     outcome kept = through_cheap_ops(16, false), released = through_cheap_ops(16, true);
@@ -151,8 +194,10 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(activations_make_gradients_in_place),
         cmocka_unit_test(sums_share_nothing),
+        cmocka_unit_test(ops_that_add_have_memory_of_their_own),
         cmocka_unit_test(leaky_relu_lets_its_input_go),
         cmocka_unit_test(large_cheap_results_are_made_twice),
+        cmocka_unit_test(what_is_gone_for_good_is_an_error),
         cmocka_unit_test(small_ones_are_kept),
         cmocka_unit_test(a_net_takes_less),
     };

@@ -75,7 +75,8 @@ TARE_API const tare_watch *tare_tape_watch(const tare_tape *tape);
  * NaN: each of them then shows what it makes. */
 TARE_API bool tare_tape_fuses(const tare_tape *tape);
 
-/* tare_trace - is called before and after each op's forward and backward, on the caller's thread: for profiles. */
+/* tare_trace - is called before and after each op's forward and backward, on the caller's thread: for profiles. A forward that
+ * backward runs once more (TARE_OP_CHEAP) shows itself as a part of backward. */
 typedef struct tare_trace {
     void (*begin)(void *context, const tare_node *n, bool backward);
     void (*end)(void *context, const tare_node *n, bool backward);
@@ -132,7 +133,8 @@ enum {
     /* the output is input 0's memory under another shape: no forward, no backward, the tape does both */
     TARE_OP_ALIAS = 2,
     /* an input's gradient may be made in the memory of the output's, where shapes allow: backward reads dy[i] before it writes dx[i],
-     * and not again. The tape then gives that input the output's own memory: tare_grad(n, i) == n->out->grad, overwritten */
+     * and not again. The tape then gives that input the output's own memory: tare_grad(n, i) == n->out->grad, overwritten. Without
+     * TARE_OP_FRESH, which overwrites, it says nothing */
     TARE_OP_INPLACE = 4,
     /* a large result that has been released is computed again when backward wants to read it, rather than kept: forward costs little,
      * gives the same bits from the same inputs a second time, and changes nothing but its output and what it saves */

@@ -12,13 +12,15 @@ bool tare_grad_add(const tare_node *n, int i) { return !n->in[i]->grad_fresh; }
 
 /* ---- gradients of a node's inputs -------------------------------------------------------------------------------- */
 
+static tare_status used_up(tare_node *n) {
+    return tare_node_fail(n, TARE_EINVAL,
+                          "its input has been through backward already: call backward once per step, on the sum of the "
+                          "losses");
+}
+
 static tare_status open_gradient(tare_tape *t, tare_node *n, tare_tensor *x) {
     if (x->grad) { return TARE_OK; }
-    if (x->node && x->node->done) {
-        return tare_node_fail(n, TARE_EINVAL,
-                              "its input has been through backward already: call backward once per step, "
-                              "on the sum of the losses");
-    }
+    if (x->node && x->node->done) { return used_up(n); }
     x->grad = tare__value_alloc(t, tare__bytes(x->numel));
     x->grad_fresh = true;
     return x->grad ? TARE_OK : TARE_ENOMEM;
@@ -48,7 +50,8 @@ static tare_status open_gradients(tare_tape *t, tare_node *n) {
 
 /* Elementwise ops get the memory of their output's gradient for that of their first input that has none yet: nobody else wants it. */
 static tare_tensor *lend_gradient(const tare_node *n) {
-    if (!(n->op->flags & TARE_OP_INPLACE)) { return NULL; }
+    const unsigned overwrites = TARE_OP_INPLACE | TARE_OP_FRESH;
+    if ((n->op->flags & overwrites) != overwrites) { return NULL; }
     for (int i = 0; i < n->n_in; i++) {
         tare_tensor *x = n->in[i];
         if (!x || !x->requires_grad || x->grad || (x->node && x->node->done)) { continue; }
@@ -93,20 +96,29 @@ static tare_status alias_backward(tare_tape *t, tare_node *n) {
     return TARE_OK;
 }
 
+static tare_status values_again(tare_tape *t, tare_node *n, bool all);
+
+static tare_status value_again(tare_tape *t, tare_tensor *x) {
+    tare_node *n = x->node;
+    tare_status status = values_again(t, n, true);
+    if (status) { return status; }
+    x->data = tare__value_alloc(t, tare__bytes(x->numel));
+    if (!x->data) { return TARE_ENOMEM; }
+    if (t->trace) { t->trace->begin(t->trace->context, n, true); }
+    n->op->forward(n);
+    if (t->trace) { t->trace->end(t->trace->context, n, true); }
+    return TARE_OK;
+}
+
 /* Compute again what went when it was released (TARE_OP_CHEAP): inputs of n, all of them or those that backward reads. They are
  * buried with their nodes, which come later. */
-static tare_status values_again(tare_tape *t, const tare_node *n, bool all) {
+static tare_status values_again(tare_tape *t, tare_node *n, bool all) {
     for (int i = 0; i < n->n_in; i++) {
         if (!n->in[i] || !(all || tare__reads_input(n->op, i))) { continue; }
         tare_tensor *x = tare__owner(n->in[i]);
-        if (!x->data && x->node && !x->node->done) {
-            tare_status status = values_again(t, x->node, true);
+        if (!x->data && x->node) {
+            tare_status status = x->node->done ? used_up(n) : value_again(t, x);
             if (status) { return status; }
-            x->data = tare__value_alloc(t, tare__bytes(x->numel));
-            if (!x->data) { return TARE_ENOMEM; }
-            if (t->trace) { t->trace->begin(t->trace->context, x->node, true); }
-            x->node->op->forward(x->node);
-            if (t->trace) { t->trace->end(t->trace->context, x->node, true); }
         }
         n->in[i]->data = x->data; /* an alias points where the values were before */
     }

@@ -147,12 +147,12 @@ tare_status tare_tape_guard(tare_tape *t) {
     return t->status;
 }
 
-/* A large result of a cheap op, all of whose inputs will be there in backward, where tare__value_again finds them. */
+/* A large result of a cheap op, all of whose inputs will be there in backward (values_again). */
 static bool can_come_again(const tare_tensor *x) {
     const tare_node *n = x->node;
     if (!(n->op->flags & TARE_OP_CHEAP) || !n->grad || tare__reads_result(n->op) || n->scratch_bytes) { return false; }
     for (int i = 0; i < n->n_in; i++) {
-        const tare_tensor *in = n->in[i] ? (n->in[i]->base ? n->in[i]->base : n->in[i]) : NULL;
+        const tare_tensor *in = n->in[i] ? tare__owner(n->in[i]) : NULL;
         if (in && in->node && !in->needed) { return false; }
     }
     return tare__bytes(x->numel) >= AGAIN_BYTES;
