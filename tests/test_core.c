@@ -88,6 +88,28 @@ static void memory_is_aligned_and_counted(void **state) {
     assert_null(tare_strdup(NULL));
 }
 
+/* In place of the C library's: where `huge`, all that it gives begins a huge page, as large blocks of some C libraries do. */
+static bool huge;
+void *aligned_alloc(size_t alignment, size_t size) {
+    void *memory = NULL;
+    return posix_memalign(&memory, huge ? 2 << 20 : alignment, size) == 0 ? memory : NULL;
+}
+
+static void any_address_will_do(void **state) {
+    (void)state;
+    unsigned char *block[3];
+    const size_t size[3] = { 1, 100000, (4 << 20) - 64 };
+    huge = true;
+    for (int i = 0; i < 3; i++) {
+        block[i] = tare_calloc(size[i], 1);
+        assert_non_null(block[i]);
+        assert_int_equal(block[i][size[i] - 1], 0);
+        memset(block[i], 1, size[i]);
+    }
+    huge = false;
+    for (int i = 0; i < 3; i++) { tare_free(block[i]); }
+}
+
 static void too_much_memory_is_refused(void **state) {
     (void)state;
     assert_null(tare_calloc(SIZE_MAX / 2, 3));
@@ -240,6 +262,7 @@ int main(void) {
         cmocka_unit_test(messages_may_hold_the_message_before),
         cmocka_unit_test(each_thread_has_its_message),
         cmocka_unit_test(memory_is_aligned_and_counted),
+        cmocka_unit_test(any_address_will_do),
         cmocka_unit_test(too_much_memory_is_refused),
         cmocka_unit_test(the_nth_allocation_fails),
         cmocka_unit_test(the_allocator_can_be_replaced),

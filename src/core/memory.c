@@ -60,15 +60,14 @@ static void unmap_large(void *block) { free(block); }
 static bool begins_huge_page(const void *memory) { return MAPS && (uintptr_t)memory % HUGE_PAGE == 0; }
 
 static void *default_alloc(void *user, size_t bytes) {
+    (void)user;
     size_t rounded = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     if (rounded < bytes) { return NULL; }
     if (rounded >= LARGE) { return map_large(rounded); }
     void *memory = aligned_alloc(ALIGNMENT, rounded);
     if (!memory || !begins_huge_page(memory)) { return memory; }
-    void *other =
-        default_alloc(user, bytes); /* a place that would be taken for a mapped one: held until there is another */
-    free(memory);
-    return other;
+    free(memory); /* it would be taken for a mapped block; some C libraries give nothing else from a certain size on */
+    return map_large(rounded);
 }
 
 static void default_free(void *user, void *memory) {
