@@ -242,6 +242,35 @@ static void test_depthwise(void **state) {
     }
 }
 
+/* The gradient of a filter sums over large planes, all of one sign, without the error growing with them. */
+static void test_depthwise_large(void **state) {
+    (void)state;
+    enum { SIDE = 600, PLANE = SIDE * SIDE };
+    tare_tape *t = tare_tape_new((tare_tape_opt){ .training = true });
+    tare_tensor *x = tare_input(t, TARE_SHAPE(1, 2, SIDE, SIDE), NULL), *b = tare_input(t, TARE_SHAPE(2), NULL);
+    tare_tensor *w = tare_input(t, TARE_SHAPE(2, 1, 3, 3), NULL);
+    w->requires_grad = b->requires_grad = true;
+    tare_real *dy = tare_malloc(2 * PLANE * sizeof *dy);
+    tare_rng rng = tare_rng_new(9, "planes");
+    tare_rng_fill_uniform(&rng, 0, 2, 2 * PLANE, x->data);
+    tare_rng_fill_uniform(&rng, 0, 2, 2 * PLANE, dy);
+    memset(w->data, 0, 18 * sizeof *w->data);
+    memset(b->data, 0, 2 * sizeof *b->data);
+    tare_tensor *y = tare_conv2d(t, x, w, b, (tare_conv2d_opt){ .pad = 1, .groups = 2 });
+    assert_ok(tare_backward_from(t, y, dy));
+    for (int c = 0; c < 2; c++) {
+        double middle = 0, sum = 0;
+        for (int64_t i = c * PLANE; i < (c + 1) * PLANE; i++) {
+            middle += (double)x->data[i] * (double)dy[i];
+            sum += (double)dy[i];
+        }
+        assert_near(w->grad[9 * c + 4] / middle, 1, test_tol(2e-7, 1e-12));
+        assert_near(b->grad[c] / sum, 1, test_tol(2e-7, 1e-12));
+    }
+    tare_free(dy);
+    tare_tape_free(t);
+}
+
 /* Any legal combination of small sizes and options. */
 static void test_random(void **state) {
     (void)state;
@@ -328,9 +357,9 @@ static void test_errors(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes), cmocka_unit_test(test_winograd),  cmocka_unit_test(test_depthwise),
-        cmocka_unit_test(test_random), cmocka_unit_test(test_no_images), cmocka_unit_test(test_far_stride),
-        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_shapes),          cmocka_unit_test(test_winograd), cmocka_unit_test(test_depthwise),
+        cmocka_unit_test(test_depthwise_large), cmocka_unit_test(test_random),   cmocka_unit_test(test_no_images),
+        cmocka_unit_test(test_far_stride),      cmocka_unit_test(test_errors),
     };
     if (test_isa_missing()) { return 77; }
     return cmocka_run_group_tests(tests, NULL, NULL);

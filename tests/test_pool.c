@@ -375,6 +375,11 @@ static void test_errors(void **state) {
         tare_tape_free(t);
     }
     tare_tape *t = tape_new();
+    assert_null(tare_avg_pool2d(t, tare_input(t, TARE_SHAPE(2, 3, 4, 6), NULL),
+                                (tare_pool2d_opt){ .kernel = 2, .relu = true }));
+    assert_status(TARE_EINVAL, tare_tape_status(t));
+    assert_contains(tare_tape_error(t), "relu is for maxima alone");
+    tare_tape_reset(t);
     assert_null(tare_max_pool2d(t, tare_input(t, TARE_SHAPE(3, 4, 6), NULL), (tare_pool2d_opt){ .kernel = 2 }));
     assert_status(TARE_ESHAPE, tare_tape_status(t));
     assert_contains(tare_tape_error(t), "x [3,4,6] is not [N,C,H,W]");

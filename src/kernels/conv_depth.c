@@ -12,6 +12,7 @@ enum {
     ROWS = 4,
     MARGIN = VL < 2 ? 2 : VL, /* behind the last vector of a row: taps reach so far */
     SIZE = 6 * 2 * (TARE__DEPTH_WIDTH + 2 * MARGIN),
+    ADDITIONS = 256,
 };
 
 /* Rows of a plane with zeros around them: element q of row r is row r - top, column q - left of the plane. */
@@ -115,7 +116,8 @@ static ALWAYS_INLINE void rows_out(const tare__depth *d, const tare_real *in, in
     for (int64_t j = 0; j < d->out_w; j += VL) {
         vec sum[ROWS] = { zero + bias, zero + bias, zero + bias, zero + bias };
         ADD_LINE(0)
-        ADD_LINE(1) ADD_LINE(2) ADD_LINE(3) ADD_LINE(4) ADD_LINE(5) ADD_LINE(6) ADD_LINE(7) ADD_LINE(8)
+        ADD_LINE(1)
+        ADD_LINE(2) ADD_LINE(3) ADD_LINE(4) ADD_LINE(5) ADD_LINE(6) ADD_LINE(7) ADD_LINE(8)
             put(y + j, sum[0], d->out_w - j, add);
         if (rows == 1) { continue; }
         put(y + d->out_w + j, sum[1], d->out_w - j, add);
@@ -231,28 +233,41 @@ static ALWAYS_INLINE vec load_dy(const tare__depth *d, const tare_real *row, int
     return vec_load(line);
 }
 
-/* sums[tap] += x at the tap times dy; sums[TAPS] += dy. */
-static ALWAYS_INLINE void plane_weight(const tare__depth *d, const tare_real *x, const tare_real *dy, double *sums,
-                                       const int stride) {
-    _Alignas(64) tare_real in[SIZE + VL];
+/* Rows of dy from i on, of which the first meets the lines from `top` on: sums[tap] += x at the tap times dy; sums[TAPS] += dy. */
+static ALWAYS_INLINE void rows_weight(const tare__depth *d, const tare_real *top, int64_t pitch, const tare_real *dy,
+                                      int64_t i, int64_t rows, double *sums, const int stride) {
     vec a0 = { 0 }, a1 = a0, a2 = a0, b0 = a0, b1 = a0, b2 = a0, c0 = a0, c1 = a0, c2 = a0, all = a0;
-    lines l = lines_of(d, x);
-    int64_t band = band_of(d, l.pitch), row = stride * l.pitch, second = 1 % stride * l.pitch + 1 / stride;
-    for (int64_t i = 0; i < d->out_h; i++, dy += d->out_w) {
-        if (i % band == 0) { fill(&l, i * stride, (least(i + band, d->out_h) - 1) * stride + 3, in, stride); }
-        const tare_real *top = in + i % band * stride * row, *middle = top + row, *bottom = middle + row;
+    int64_t second = 1 % stride * pitch + 1 / stride, third = 2 / stride, row = stride * pitch;
+    for (int64_t end = i + rows; i < end; i++, top += stride * row) {
+        const tare_real *middle = top + row, *bottom = middle + row;
         for (int64_t j = 0; j < d->out_w; j += VL) {
-            vec g = load_dy(d, dy, j, i + 1 == d->out_h);
-            a0 += g * vec_load(top + j), a1 += g * vec_load(top + j + second), a2 += g * vec_load(top + j + 2 / stride);
+            vec g = load_dy(d, dy + i * d->out_w, j, i + 1 == d->out_h);
+            a0 += g * vec_load(top + j), a1 += g * vec_load(top + j + second), a2 += g * vec_load(top + j + third);
             b0 += g * vec_load(middle + j), b1 += g * vec_load(middle + j + second);
-            b2 += g * vec_load(middle + j + 2 / stride);
+            b2 += g * vec_load(middle + j + third);
             c0 += g * vec_load(bottom + j), c1 += g * vec_load(bottom + j + second);
-            c2 += g * vec_load(bottom + j + 2 / stride);
+            c2 += g * vec_load(bottom + j + third);
             all += g;
         }
     }
     const vec sum[TAPS + 1] = { a0, a1, a2, b0, b1, b2, c0, c1, c2, all };
-    for (int i = 0; i <= TAPS; i++) { sums[i] += lanes_sum(sum[i]); }
+    for (int n = 0; n <= TAPS; n++) { sums[n] += lanes_sum(sum[n]); }
+}
+
+/* A few rows at a time, so that no lane adds up more than about ADDITIONS numbers before they go on in double. */
+static ALWAYS_INLINE void plane_weight(const tare__depth *d, const tare_real *x, const tare_real *dy, double *sums,
+                                       const int stride) {
+    _Alignas(64) tare_real in[SIZE + VL];
+    lines l = lines_of(d, x);
+    int64_t band = band_of(d, l.pitch), row = stride * l.pitch;
+    int64_t few = most(1, ADDITIONS / (whole_vectors(d->out_w) / VL));
+    for (int64_t i0 = 0; i0 < d->out_h; i0 += band) {
+        int64_t i1 = least(i0 + band, d->out_h);
+        fill(&l, i0 * stride, (i1 - 1) * stride + 3, in, stride);
+        for (int64_t i = i0; i < i1; i += few) {
+            rows_weight(d, in + (i - i0) * stride * row, l.pitch, dy, i, least(few, i1 - i), sums, stride);
+        }
+    }
 }
 
 void TARE_K(conv_depth_weight)(const tare__depth *d, const tare_real *x, const tare_real *dy, double *sums) {

@@ -9,6 +9,13 @@ typedef struct job {
     bool add;
 } job;
 
+static tare_status check(tare_node *n) {
+    const tare_pool2d_opt *opt = n->attr;
+    tare_status status = tare__pool2d_check(n);
+    if (status || !opt->relu) { return status; }
+    return tare_node_fail(n, TARE_EINVAL, "the option relu is for maxima alone: call tare_relu before");
+}
+
 static void forward_planes(void *context, int64_t begin, int64_t end) {
     const job *w = context;
     const tare__pool *p = &w->p;
@@ -74,7 +81,7 @@ const tare_op tare_op_avg_pool2d = {
     .attr_size = sizeof(tare_pool2d_opt),
     .flags = TARE_OP_FRESH,
     .reads = TARE_READS_NOTHING,
-    .check = tare__pool2d_check,
+    .check = check,
     .forward = forward,
     .backward = backward,
     .cases = cases,
