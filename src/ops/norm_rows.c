@@ -103,6 +103,7 @@ void tare__rows_forward(tare_node *n, int dims, double eps, bool centred) {
     w.r.centred = centred;
     w.r.y = n->out->data;
     w.coef = n->scratch;
+    if (w.r.cols == 0) { return; } /* no value to look at */
     if (w.wide) {
         tare_parallel_for(w.rows, tare__grain((double)w.r.cols), wide_stats, &w);
         tare_parallel_for(w.blocks, tare__grain((double)(w.rows * COLUMNS)), wide_scale, &w);
