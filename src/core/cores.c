@@ -1,5 +1,5 @@
-/* cores.c - which processors this process may use: taskset and containers count, and a thread that an OpenMP runtime has bound to one
- * of them does not. */
+/* cores.c - which processors this process may use: taskset and cpusets count; a container's share of time (cpu.max)
+ * does not, nor that an OpenMP runtime has bound a thread to one of them. */
 #ifdef __linux__
 #define _GNU_SOURCE /* the sets of processors of sched.h */
 #include <dlfcn.h>

@@ -7,12 +7,6 @@
 
 #include <math.h>
 
-#ifdef __GNUC__
-#define ALWAYS_INLINE inline __attribute__((always_inline))
-#else
-#define ALWAYS_INLINE inline
-#endif
-
 enum { BLOCK_ROWS = 64, MAX = TARE__NORM_COLUMNS, WIDE = VL == 16 ? 8 : 4 };
 
 /* Columns [at, at + vecs * VL), of which the last `fresh` of its last vector were in no part before. */
@@ -46,8 +40,8 @@ static inline bool next_part(part *p, int64_t cols, int most) {
 
 /* ---- moments ----------------------------------------------------------------------------------------------------- */
 
-static ALWAYS_INLINE void centred_part(const tare_real *x, int64_t rows, int64_t stride, const tare_real *k,
-                                       tare_real *sum, tare_real *square, const int vecs) {
+NORM_INLINE void centred_part(const tare_real *x, int64_t rows, int64_t stride, const tare_real *k, tare_real *sum,
+                              tare_real *square, const int vecs) {
     vec c[WIDE], s[WIDE], q[WIDE];
     for (int v = 0; v < vecs; v++) { c[v] = LOAD(k + v * VL), s[v] = q[v] = (vec){ 0 }; }
     for (int64_t r = 0; r < rows; r++) {
@@ -163,9 +157,9 @@ static void spread(columns *to, const tare__norm_coef *c, int64_t cols) {
     for (int64_t j = 0; j < cols; j++) { to->k[j] = c[j].k, to->a[j] = c[j].rstd, to->b[j] = c[j].shift; }
 }
 
-static ALWAYS_INLINE void scale_part(const tare_real *restrict x, tare_real *restrict y, int64_t rows, int64_t stride,
-                                     const columns *c, int64_t at, const tare_real *gamma, const tare_real *beta,
-                                     const int vecs) {
+NORM_INLINE void scale_part(const tare_real *restrict x, tare_real *restrict y, int64_t rows, int64_t stride,
+                            const columns *c, int64_t at, const tare_real *gamma, const tare_real *beta,
+                            const int vecs) {
     vec k[WIDE], a[WIDE], b[WIDE];
     for (int v = 0; v < vecs; v++) {
         k[v] = LOAD(c->k + at + v * VL), a[v] = LOAD(c->a + at + v * VL), b[v] = LOAD(c->b + at + v * VL);
@@ -200,10 +194,9 @@ void TARE_K(norm_col_scale)(const tare_real *x, tare_real *y, int64_t rows, int6
 
 /* ---- backward ---------------------------------------------------------------------------------------------------- */
 
-static ALWAYS_INLINE void products_part(const tare_real *restrict x, const tare_real *restrict dy, int64_t rows,
-                                        int64_t stride, const columns *c, part p, const tare_real *gamma,
-                                        tare_real *sum, tare_real *dot, tare_real *along, int64_t all_rows,
-                                        const int vecs) {
+NORM_INLINE void products_part(const tare_real *restrict x, const tare_real *restrict dy, int64_t rows, int64_t stride,
+                               const columns *c, part p, const tare_real *gamma, tare_real *sum, tare_real *dot,
+                               tare_real *along, int64_t all_rows, const int vecs) {
     vec k[4], a[4], b[4], s[4], d[4];
     for (int v = 0; v < vecs; v++) {
         k[v] = LOAD(c->k + p.at + v * VL), a[v] = LOAD(c->a + p.at + v * VL), b[v] = LOAD(c->b + p.at + v * VL);
@@ -275,9 +268,9 @@ void TARE_K(norm_col_along)(const tare_real *along, int64_t first, int64_t last,
     }
 }
 
-static ALWAYS_INLINE void gradient_part(const tare_real *restrict x, const tare_real *restrict dy,
-                                        tare_real *restrict dx, int64_t rows, int64_t stride, const columns *c, part p,
-                                        const tare_real *gamma, const tare_real *pqt, const bool add, const int vecs) {
+NORM_INLINE void gradient_part(const tare_real *restrict x, const tare_real *restrict dy, tare_real *restrict dx,
+                               int64_t rows, int64_t stride, const columns *c, part p, const tare_real *gamma,
+                               const tare_real *pqt, const bool add, const int vecs) {
     vec k[4], a[4], b[4], f[4], q[4], t[4];
     for (int v = 0; v < vecs; v++) {
         int64_t j = p.at + v * VL;

@@ -39,12 +39,6 @@ void TARE_K(norm_scale)(const tare_real *x, tare_real *y, int64_t n, const tare_
 
 enum { FEW = 4, MANY = TARE__NORM_ROWS, BLOCK = 4096 };
 
-#ifdef __GNUC__
-#define ALWAYS_INLINE inline __attribute__((always_inline))
-#else
-#define ALWAYS_INLINE inline
-#endif
-
 #if defined(LANE_SHUFFLES) && VEC_BYTES == 64 && !defined(TARE_F64)
 #define PAIRS(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #define HALVES(a, b)                                                                                                   \
@@ -188,8 +182,8 @@ void TARE_K(norm_rows_stats)(const tare__norm_rows *w, int64_t begin, int64_t en
 }
 
 /* y = x-hat gamma + beta of `rows` rows in columns [first, last). */
-static ALWAYS_INLINE void scale_few(const tare__norm_rows *w, int64_t row, const int rows, int64_t first, int64_t last,
-                                    const tare__norm_coef *coef, const bool shift) {
+NORM_INLINE void scale_few(const tare__norm_rows *w, int64_t row, const int rows, int64_t first, int64_t last,
+                           const tare__norm_coef *coef, const bool shift) {
     int64_t n = w->cols, i = first;
     const tare_real *restrict x = w->x + row * n, *restrict gamma = w->gamma, *restrict beta = w->beta;
     tare_real *restrict y = w->y + row * n;
@@ -210,8 +204,8 @@ static ALWAYS_INLINE void scale_few(const tare__norm_rows *w, int64_t row, const
     }
 }
 
-static ALWAYS_INLINE void scale_rows(const tare__norm_rows *w, int64_t begin, int64_t end, int64_t first, int64_t last,
-                                     const tare__norm_coef *coef, const bool shift) {
+NORM_INLINE void scale_rows(const tare__norm_rows *w, int64_t begin, int64_t end, int64_t first, int64_t last,
+                            const tare__norm_coef *coef, const bool shift) {
     int64_t r = begin;
     for (; r + FEW <= end; r += FEW, coef += FEW) { scale_few(w, r, FEW, first, last, coef, shift); }
     for (; r < end; r++, coef++) { scale_few(w, r, 1, first, last, coef, shift); }
@@ -285,9 +279,9 @@ void TARE_K(norm_rows_sums)(const tare__norm_rows *w, int64_t begin, int64_t end
 }
 
 /* A few rows' share of dgamma and dbeta, and dx = rstd gamma dy + q x-hat + t, in columns [first, last). */
-static ALWAYS_INLINE void gradient_few(const tare__norm_rows *w, int64_t begin, const int rows, int64_t first,
-                                       int64_t last, const tare__norm_row *row, tare_real *restrict dgamma,
-                                       tare_real *restrict dbeta, const bool out, const bool add) {
+NORM_INLINE void gradient_few(const tare__norm_rows *w, int64_t begin, const int rows, int64_t first, int64_t last,
+                              const tare__norm_row *row, tare_real *restrict dgamma, tare_real *restrict dbeta,
+                              const bool out, const bool add) {
     int64_t n = w->cols, at = begin * n, i = first;
     const tare_real *restrict x = w->x + at, *restrict dy = w->dy + at, *restrict gamma = w->gamma;
     tare_real *restrict dx = out ? w->dx + at : NULL;
@@ -321,9 +315,9 @@ static ALWAYS_INLINE void gradient_few(const tare__norm_rows *w, int64_t begin, 
     }
 }
 
-static ALWAYS_INLINE void gradient_rows(const tare__norm_rows *w, int64_t begin, int64_t end, int64_t first,
-                                        int64_t last, const tare__norm_row *row, tare_real *dgamma, tare_real *dbeta,
-                                        const bool out, const bool add) {
+NORM_INLINE void gradient_rows(const tare__norm_rows *w, int64_t begin, int64_t end, int64_t first, int64_t last,
+                               const tare__norm_row *row, tare_real *dgamma, tare_real *dbeta, const bool out,
+                               const bool add) {
     int64_t r = begin;
     for (; r + FEW <= end; r += FEW, row += FEW) { gradient_few(w, r, FEW, first, last, row, dgamma, dbeta, out, add); }
     for (; r < end; r++, row++) { gradient_few(w, r, 1, first, last, row, dgamma, dbeta, out, add); }
