@@ -190,6 +190,65 @@ static void a_net_takes_less(void **state) {
     assert_true(peak[1] + (2 * BLOCKS - 3) * (size_t)N * sizeof(tare_real) <= peak[0]);
 }
 
+/* ---- all together ------------------------------------------------------------------------------------------------ */
+
+enum { OPS = 9, LAST_OF_ONE = 7, DEPTH = 14, LIVE = 4 };
+
+/* Elementwise ops, the last two of two inputs; with their promises, or as if they made none. */
+static void choose_ops(tare_op *ops, bool promises) {
+    static const char *const names[OPS] = {
+        "relu", "sigmoid", "tanh", "silu", "gelu", "gelu_tanh", "sqrt", "add", "mul"
+    };
+    for (int i = 0; i < OPS; i++) {
+        const tare_op *found = tare_op_find(names[i]);
+        assert_non_null(found);
+        ops[i] = *found;
+        if (!promises) { ops[i].flags &= ~(unsigned)(TARE_OP_INPLACE | TARE_OP_CHEAP); }
+    }
+}
+
+/* The gradient of x through a net drawn from `seed`, whose results are used once, twice or never, and released after that. */
+static void through_a_random_net(uint64_t seed, int64_t rows, bool promises, tare_real *dx) {
+    tare_op ops[OPS];
+    choose_ops(ops, promises);
+    tare_rng rng = tare_rng_new(seed, "net");
+    tare_tape *t = tare_tape_new((tare_tape_opt){ .training = true, .guard = rows < 100 });
+    tare_tensor *x = input(t, rows, 256), *live[LIVE] = { x, tare_scale(t, x, 0.5), tare_sigmoid(t, x), x };
+    for (int i = 0; i < DEPTH; i++) {
+        uint32_t op = tare_rng_u32(&rng) % OPS, a = tare_rng_u32(&rng) % LIVE, b = tare_rng_u32(&rng) % LIVE;
+        tare_tensor *in[] = { live[a], live[b] }, *old = live[i % LIVE];
+        if (op == LAST_OF_ONE - 1) { in[0] = tare_sigmoid(t, in[0]); } /* a root of what is above zero */
+        live[i % LIVE] = tare_apply(t, &ops[op], in, op < LAST_OF_ONE ? 1 : 2, NULL);
+        if (i >= LIVE) { tare_release(t, old); }
+    }
+    tare_tensor *y = live[0];
+    for (int i = 1; i < LIVE; i++) { y = tare_add(t, y, live[i]); }
+    backward(t, y);
+    assert_ok(tare_tape_guard(t));
+    memcpy(dx, x->grad, (size_t)x->numel * sizeof *dx);
+    tare_tape_free(t);
+}
+
+static void promises_change_no_bit(void **state) {
+    (void)state;
+    const struct {
+        int64_t rows;
+        uint64_t nets;
+    } cases[] = { { 3, 200 }, { N / 256, 6 } };
+    for (int c = 0; c < 2; c++) {
+        size_t bytes = (size_t)cases[c].rows * 256 * sizeof(tare_real);
+        tare_real *plain = malloc(bytes), *kept = malloc(bytes);
+        assert_true(plain && kept);
+        for (uint64_t seed = 0; seed < cases[c].nets; seed++) {
+            through_a_random_net(seed, cases[c].rows, false, plain);
+            through_a_random_net(seed, cases[c].rows, true, kept);
+            assert_memory_equal(plain, kept, bytes);
+        }
+        free(plain);
+        free(kept);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(activations_make_gradients_in_place),
@@ -200,6 +259,7 @@ int main(void) {
         cmocka_unit_test(what_is_gone_for_good_is_an_error),
         cmocka_unit_test(small_ones_are_kept),
         cmocka_unit_test(a_net_takes_less),
+        cmocka_unit_test(promises_change_no_bit),
     };
     return cmocka_run_group_tests_name("tape_memory", tests, NULL, NULL);
 }

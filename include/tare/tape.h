@@ -98,7 +98,8 @@ TARE_API tare_tensor *tare_input(tare_tape *tape, tare_shape shape, const tare_r
 TARE_API tare_tensor *tare_input_view(tare_tape *tape, tare_shape shape, tare_real *data);
 /* tare_detach - a copy of x's values without its history: no gradient flows back, and backward leaves it alone. */
 TARE_API tare_tensor *tare_detach(tare_tape *tape, tare_tensor *x);
-/* tare_release - the caller will not read x again: its memory is reused as soon as backward does not need it. */
+/* tare_release - the caller will not read x again: its memory is reused as soon as backward does not need it, or at once where x is
+ * large and computed again in no time (TARE_OP_CHEAP). */
 TARE_API void tare_release(tare_tape *tape, tare_tensor *x);
 /* tare_item - the value of a one-element tensor; NaN for NULL. */
 TARE_API double tare_item(const tare_tensor *x);
