@@ -74,10 +74,9 @@ typedef struct tare_pool2d_opt {
     int kernel_w, stride_w, pad_w; /* 0: as above;  pad_w -1: none */
     bool ceil;        /* round the output size up; the last window must still start inside input or left pad */
     bool exclude_pad; /* average only: divide by the cells inside the input, not by the window */
-    bool
-        relu; /* maximum only: of relu(x); bits and gradients are those of tare_relu and then this, in one pass, but for the
-                       * order of sums where x has another gradient besides and windows overlap */
+    bool relu; /* maximum only: of relu(x); bits and gradients are those of tare_relu and then this, in one pass */
 } tare_pool2d_opt;
+/* With opt.relu, where windows overlap and x has another gradient besides, that and theirs add up in another order than apart. */
 TARE_API tare_tensor *tare_max_pool2d(tare_tape *t, tare_tensor *x,
                                       tare_pool2d_opt opt); /* first maximum wins; NaN wins */
 TARE_API tare_tensor *tare_avg_pool2d(tare_tape *t, tare_tensor *x, tare_pool2d_opt opt);
