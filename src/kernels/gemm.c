@@ -8,12 +8,12 @@
 #include <string.h>
 
 enum {
-    KC = 320,          /* longest run of k, so that a panel of V stays in L1 */
+    KC = 512, /* longest run of k: each run reads and writes C; a panel of V streams from L2 as fast as from L1 */
     S_STEP = KC + 16,  /* from row to row of a copied S: no power of two */
-    S_ROWS = 168,      /* most rows of S in one go: whole tiles for MR 14, 12 and 6 */
+    S_ROWS = 112,      /* most rows of S in one go */
     COPY_PANELS = 4,   /* copy S where at least so many panels of V will meet it */
     PACK_ROWS = 64,    /* copy V where at least so many rows of S will meet it */
-    PANELS = 8,        /* most panels of V packed at once: they and the copied S fit L2 */
+    PANELS = 6,        /* most panels of V packed at once: they and the copied S fit L2 */
     BAD_STRIDE = 2048, /* bytes; rows a multiple of this apart fall into few cache sets */
 };
 
