@@ -35,7 +35,7 @@ struct tare_layer_class {
     bool container; /* only passes x through its children: summaries show those instead */
     /* May be NULL: what forward does, and then `act` (never none), in one op; bits and gradients must be those of the two. */
     tare_tensor *(*forward_act)(tare_layer *self, tare_tape *tape, tare_tensor *x, tare_act act);
-    /* May be NULL: what ReLU and then forward do, in one op; the same holds for bits and gradients. */
+    /* May be NULL: what ReLU and then forward do, in one op; bits as the ops' header says (tare_pool2d_opt.relu). */
     tare_tensor *(*relu_forward)(tare_layer *self, tare_tape *tape, tare_tensor *x);
     /* May be NULL: the activation that this layer is, if another may do it in its stead. */
     tare_act (*act)(const tare_layer *self);

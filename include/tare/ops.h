@@ -112,7 +112,7 @@ TARE_API tare_tensor *tare_softplus(tare_tape *t, tare_tensor *x,
                                     double beta); /* log(1 + e^(beta x)) / beta; beta x > 20: x */
 
 /* tare_act - an activation that an op does to its result before it stores it, where its options have an `act`: bits, gradients and
- * later random numbers are those of the op and tare_relu or tare_leaky_relu behind it, for less memory and time. {0}: none. */
+ * later random numbers are those of the op and tare_relu or tare_leaky_relu behind it, in less time. {0}: none. */
 typedef enum tare_act_kind { TARE_ACT_NONE, TARE_ACT_RELU, TARE_ACT_LEAKY_RELU } tare_act_kind;
 typedef struct tare_act {
     tare_act_kind kind;
