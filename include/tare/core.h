@@ -156,8 +156,8 @@ TARE_API tare_rng tare_rng_split_name(tare_rng rng, const char *name);
 TARE_API void tare_rng_block(tare_rng rng, uint64_t index, uint32_t out[4]);
 /* The next value; each draw takes one block. */
 TARE_API uint32_t tare_rng_u32(tare_rng *rng);
-TARE_API double tare_rng_uniform(tare_rng *rng);                           /* in [0, 1), 53 bits */
-TARE_API double tare_rng_normal(tare_rng *rng);                            /* mean 0, variance 1 (Box-Muller) */
+TARE_API double tare_rng_uniform(tare_rng *rng); /* in [0, 1), 53 bits */
+TARE_API double tare_rng_normal(tare_rng *rng);  /* mean 0, variance 1 (Box-Muller) */
 /* tare_rng_fill_uniform - to[i] = lo + (hi - lo) u, tare_rng_fill_normal - to[i] = mean + std z: n draws at once, on all threads, the
  * same to the bit as n calls of the two above. */
 TARE_API void tare_rng_fill_uniform(tare_rng *rng, double lo, double hi, int64_t n, tare_real *to);

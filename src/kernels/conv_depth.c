@@ -117,8 +117,8 @@ static ALWAYS_INLINE void rows_out(const tare__depth *d, const tare_real *in, in
         vec sum[ROWS] = { zero + bias, zero + bias, zero + bias, zero + bias };
         ADD_LINE(0)
         ADD_LINE(1)
-        ADD_LINE(2) ADD_LINE(3) ADD_LINE(4) ADD_LINE(5) ADD_LINE(6) ADD_LINE(7) ADD_LINE(8)
-            put(y + j, sum[0], d->out_w - j, add);
+        ADD_LINE(2)
+        ADD_LINE(3) ADD_LINE(4) ADD_LINE(5) ADD_LINE(6) ADD_LINE(7) ADD_LINE(8) put(y + j, sum[0], d->out_w - j, add);
         if (rows == 1) { continue; }
         put(y + d->out_w + j, sum[1], d->out_w - j, add);
         put(y + 2 * d->out_w + j, sum[2], d->out_w - j, add);
