@@ -17,30 +17,18 @@ static tare_act next_act(const tare_layer *self, int i, const tare_tape *tape) {
     return can ? next->cls->act(next) : (tare_act){ TARE_ACT_NONE, 0 };
 }
 
-static tare_tensor *forward_act(tare_layer *layer, tare_tape *tape, tare_tensor *x, tare_act act) {
-    if (!x) { return NULL; }
-    const char *outer = tare_tape_layer_set(tape, layer->name);
-    tare_tensor *y = layer->cls->forward_act(layer, tape, x, act);
-    tare_tape_layer_set(tape, outer);
-    return y;
-}
-
-static tare_tensor *relu_forward(tare_layer *layer, tare_tape *tape, tare_tensor *x) {
-    if (!x) { return NULL; }
-    const char *outer = tare_tape_layer_set(tape, layer->name);
-    tare_tensor *y = layer->cls->relu_forward(layer, tape, x);
-    tare_tape_layer_set(tape, outer);
-    return y;
-}
-
 /* Child *i, and the one behind it where one op does both; *i is then moved on. */
 static tare_tensor *run(const tare_layer *self, int *i, tare_tape *tape, tare_tensor *x) {
-    if (goes_to_next(self, *i, tape)) { return relu_forward(self->children[++*i], tape, x); }
-    tare_layer *layer = self->children[*i];
+    bool maximum = goes_to_next(self, *i, tape);
     tare_act act = next_act(self, *i, tape);
-    if (act.kind == TARE_ACT_NONE) { return tare_forward(layer, tape, x); }
+    tare_layer *layer = self->children[maximum ? *i + 1 : *i];
+    if (!maximum && act.kind == TARE_ACT_NONE) { return tare_forward(layer, tape, x); }
     ++*i;
-    return forward_act(layer, tape, x, act);
+    if (!x) { return NULL; }
+    const char *outer = tare_tape_layer_set(tape, layer->name);
+    tare_tensor *y = maximum ? layer->cls->relu_forward(layer, tape, x) : layer->cls->forward_act(layer, tape, x, act);
+    tare_tape_layer_set(tape, outer);
+    return y;
 }
 
 static tare_tensor *forward(tare_layer *self, tare_tape *tape, tare_tensor *x) {
