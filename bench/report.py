@@ -5,6 +5,7 @@ Of the Markdown file only what stands between the pairs of comments "steps", "sc
 import json
 import math
 import os
+import re
 import sys
 
 HEAD = ("| workload | PyTorch ms (p10 to p90) | variant | Tare ms (p10 to p90) | ratio | least | GFLOP/s, of peak | 1 to 2 threads |\n"
@@ -19,7 +20,7 @@ THREADS = ("| workload | 1 thread ms | two such processes at once | 2 threads | 
 PASSES = ("norms", "conv")
 NORMS = ("| norm | shape | pass | PyTorch us | variant | Tare us (p10 to p90) | ratio | least | GB/s, of a copy (of the bare bytes) |\n"
          "|---|---|---|---|---|---|---|---|---|")
-CONV = ("| from | pass | PyTorch us | variant | Tare us (p10 to p90) | ratio | least | GFLOP/s, of peak |\n"
+CONV = ("| layer | pass | PyTorch us | variant | Tare us (p10 to p90) | ratio | least | GFLOP/s, of peak |\n"
         "|---|---|---|---|---|---|---|---|")
 BARS = {"W1-b32": 4, "W1-b128": 2.5, "W2": 1.5, "W3-none-b64": 1.2, "W3-bn-b64": 1.4, "W3-gn8-b64": 1.4, "W3-in-b64": 1.4,
         "W3-ln-b64": 1.4, "W3": 2.5, "W4": 1.0, "W5-large": 1.0, "W5": 1.5, "W6": 1.5, "W7": 2}
@@ -128,11 +129,15 @@ def norm_row(name, r, results):
 
 
 def conv_row(name, r):
-    _, shape, direction = name.split("-")
-    _, c, side, _ = sizes(name)
+    *kind, _, direction = name.split("-")
+    batch, c, side, _ = sizes(name)
+    options = {key: int(n) for key, n in re.findall("-(k|s|g|to)(\\d+)", "-".join(kind))}
+    taps, stride, groups = (options.get(key, otherwise) for key, otherwise in (("k", 3), ("s", 1), ("g", 1)))
+    title = f"{taps} x {taps}" + (f", stride {stride}" if stride > 1 else "")
+    title += "" if groups == 1 else ", depthwise" if groups == c else f", {groups} groups"
+    title += f": {c} to {options.get('to', 2 * c)} at {side}x{side}, batch {batch}{noisy(r)}"
     speed = r["gflop"] / r["tare"]["ms"] * 1e3
-    return (f"| {c} to {2 * c} at {side}x{side}, batch {shape.split('x')[0]}{noisy(r)} | {direction.replace('fwdbwd', 'fwd+bwd')} | "
-            + " | ".join(pass_cells(name, r)) + f" | {speed:.0f}, {100 * speed / r['machine']['gflops']:.0f} % |")
+    return (f"| {title} | {direction.replace('fwdbwd', 'fwd+bwd')} | " + " | ".join(pass_cells(name, r)) + f" | {speed:.0f}, {100 * speed / r['machine']['gflops']:.0f} % |")
 
 
 def norms_text(results):

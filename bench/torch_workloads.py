@@ -7,6 +7,7 @@
   torch_workloads.py NAME THREADS           the clock before and after the first step, memory of process and tensors, as JSON"""
 import gc
 import json
+import re
 import sys
 import time
 import weakref
@@ -237,22 +238,29 @@ def copy_pass(shape, backward):
     return lambda variant: run, ["contiguous"]
 
 
+def convolution(name):
+    """From conv-k1-s2-g4-to256-32x64x14x14-fwd: taps (3), stride (1), groups (1), channels that come out (2 C)."""
+    option = lambda key, otherwise: int((re.search(f"-{key}(\\d+)", name) or [0, otherwise])[1])
+    taps = option("k", 3)
+    return lambda s: nn.Conv2d(s[1], option("to", 2 * s[1]), taps, option("s", 1), taps // 2, groups=option("g", 1), bias=False)
+
+
 LAYERS = {"bn": lambda s: nn.BatchNorm2d(s[1]), "gn8": lambda s: nn.GroupNorm(8, s[1]),
           "in": lambda s: nn.InstanceNorm2d(s[1], affine=True), "lnchw": lambda s: nn.LayerNorm(s[1:]),
-          "lnc": lambda s: OverChannels(s[1]), "ln": lambda s: nn.LayerNorm(s[1]), "rms": lambda s: nn.RMSNorm(s[1], 1e-5),
-          "conv": lambda s: nn.Conv2d(s[1], 2 * s[1], 3, padding=1, bias=False)}
+          "lnc": lambda s: OverChannels(s[1]), "ln": lambda s: nn.LayerNorm(s[1]), "rms": lambda s: nn.RMSNorm(s[1], 1e-5)}
 
 
 def layer_pass(name):
     *_, kind, sizes, direction = name.split("-")
+    conv = name.startswith("conv")
     shape, backward = tuple(map(int, sizes.split("x"))), direction == "fwdbwd"
     if kind == "copy":
         return copy_pass(shape, backward)
 
     def make(variant):
-        layer, (x,) = formatted(LAYERS[kind](shape), [torch.randn(shape)], variant)
+        layer, (x,) = formatted((convolution(name) if conv else LAYERS[kind])(shape), [torch.randn(shape)], variant)
         run = compiled(layer, variant)
-        x.requires_grad_(backward)
+        x.requires_grad_(backward and (not conv or shape[1] > 3))  # up to three channels are a net's input
         with torch.no_grad():
             dy = torch.randn_like(layer(x))
 
@@ -269,7 +277,7 @@ def layer_pass(name):
         return both if backward else forward
 
     variants = ["contiguous", "channels_last"] if len(shape) == 4 else ["contiguous"]
-    return make, variants + ["compile " + v for v in variants] * (kind == "conv")
+    return make, variants + ["compile " + v for v in variants] * conv
 
 
 NORM_PASSES = {"64x32x28x28": ["bn", "gn8", "in", "lnchw"], "64x128x14x14": ["bn", "gn8", "in", "lnchw", "lnc"],
@@ -277,6 +285,10 @@ NORM_PASSES = {"64x32x28x28": ["bn", "gn8", "in", "lnchw"], "64x128x14x14": ["bn
 PASSES = [f"norms-{kind}-{shape}-{d}" for shape, kinds in NORM_PASSES.items() for kind in kinds for d in ("fwd", "fwdbwd")]
 PASSES += [f"norms-copy-{shape}-{d}" for shape in ("64x32x28x28", "768x128", "2048x384") for d in ("fwd", "fwdbwd")]
 PASSES += [f"conv-{shape}-{d}" for shape in ("64x32x28x28", "64x64x14x14") for d in ("fwd", "fwdbwd")]
+PASSES += [f"conv-{kind}-fwdbwd" for kind in (
+    "s2-64x32x28x28", "s2-64x64x14x14", "k1-to256-32x64x14x14", "k1-to64-32x256x14x14", "k1-to512-32x128x7x7",
+    "k1-s2-to256-32x64x14x14", "g32-to32-64x32x28x28", "s2-g32-to32-64x32x28x28", "g128-to128-32x128x14x14",
+    "s2-g128-to128-32x128x14x14", "g32-to128-32x128x14x14", "to32-64x1x28x28", "to16-128x3x32x32", "k7-s2-to64-32x3x64x64")]
 
 WORKLOADS = {
     "W1-b32": images(mlp, adam, (32, 784)),

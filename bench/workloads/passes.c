@@ -1,6 +1,6 @@
 /* passes.c - single layers in the middle of a net, forward and forward with backward: "norms" on the shapes of convolutional
- * nets and transformers, with a plain copy of as many numbers beside them, and "conv", 3 x 3 convolutions from C to 2 C channels.
- * Shape and direction are in the name. */
+ * nets and transformers, with a plain copy of as many numbers beside them, and "conv", convolutions of many kinds. Kind, shape and
+ * direction are in the name. */
 #include "../bench.h"
 
 #include <stdlib.h>
@@ -9,6 +9,9 @@
 enum { X, DY, DX, ARRAYS };
 
 static bool goes_backward(const bench *b) { return strstr(b->workload->name, "-fwdbwd") != NULL; }
+
+/* Up to three channels are a net's input, to which there is no gradient. */
+static bool wants_dx(const bench *b) { return goes_backward(b) && (b->input.ndim != 4 || b->input.dim[1] > 3); }
 
 /* norms-bn-64x32x28x28-fwd: 64 x 32 x 28 x 28 */
 static tare_shape shape_of(const bench *b) {
@@ -42,11 +45,20 @@ static tare_status make_norm(bench *b) {
     return make_arrays(b, b->input);
 }
 
+/* The number behind `key` in a workload's name. */
+static int option_of(const bench *b, const char *key, int otherwise) {
+    const char *at = strstr(b->workload->name, key);
+    return at ? (int)strtol(at + strlen(key), NULL, 10) : otherwise;
+}
+
+/* conv-k1-s2-g4-to256-32x64x14x14-fwd: taps 1 x 1 (else 3 x 3), stride 2 (1), 4 groups (1), to 256 channels (twice as many). */
 static tare_status make_conv(bench *b) {
     tare_shape out = b->input = shape_of(b);
-    out.dim[1] *= 2;
-    tare_layer_conv2d_opt opt = { .pad = 1, .no_bias = true };
-    b->net[0] = tare_layer_conv2d(b->params[0], "conv", b->input.dim[1], out.dim[1], 3, opt);
+    int taps = option_of(b, "-k", 3), stride = option_of(b, "-s", 1);
+    out.dim[1] = option_of(b, "-to", (int)(2 * out.dim[1]));
+    for (int d = 2; d < 4; d++) { out.dim[d] = (out.dim[d] + 2 * (taps / 2) - taps) / stride + 1; }
+    tare_layer_conv2d_opt opt = { .stride = stride, .pad = taps / 2, .groups = option_of(b, "-g", 1), .no_bias = true };
+    b->net[0] = tare_layer_conv2d(b->params[0], "conv", b->input.dim[1], out.dim[1], taps, opt);
     return make_arrays(b, out);
 }
 
@@ -70,7 +82,7 @@ static tare_status pass(bench *b, int64_t i) {
     tare_tape_reset(b->tape);
     tare_params_zero_grad(b->params[0]);
     tare_tensor *x = tare_input_view(b->tape, b->input, b->x[X]);
-    if (x) { x->requires_grad = goes_backward(b); }
+    if (x) { x->requires_grad = wants_dx(b); }
     tare_tensor *y = tare_forward(b->net[0], b->tape, x);
     if (!y) { return tare_fail(tare_tape_status(b->tape), "%s", tare_tape_error(b->tape)); }
     if (b->look) { b->look(b->tape, b->context); }
@@ -103,6 +115,8 @@ static tare_status copy(bench *b, int64_t i) {
 #define IMAGES(shape)                                                                                                  \
     NORM("bn-" shape, "bn"), NORM("gn8-" shape, "gn:8"), NORM("in-" shape, "in"), NORM("lnchw-" shape, "ln")
 #define ROWS(shape) NORM("ln-" shape, "ln"), NORM("rms-" shape, "rms")
+#define CONV(kind)                                                                                                     \
+    { "conv-" kind "-fwdbwd", "", 0, make_conv, pass }
 #define COPY(shape)                                                                                                    \
     { "norms-copy-" shape "-fwd", "", 0, make_copy, copy }, { "norms-copy-" shape "-fwdbwd", "", 0, make_copy, copy }
 
@@ -117,5 +131,19 @@ const bench_workload bench_norms[] = {
 const bench_workload bench_conv[] = {
     BOTH("conv-64x32x28x28", "", make_conv),
     BOTH("conv-64x64x14x14", "", make_conv),
+    CONV("s2-64x32x28x28"),
+    CONV("s2-64x64x14x14"),
+    CONV("k1-to256-32x64x14x14"),
+    CONV("k1-to64-32x256x14x14"),
+    CONV("k1-to512-32x128x7x7"),
+    CONV("k1-s2-to256-32x64x14x14"),
+    CONV("g32-to32-64x32x28x28"),
+    CONV("s2-g32-to32-64x32x28x28"),
+    CONV("g128-to128-32x128x14x14"),
+    CONV("s2-g128-to128-32x128x14x14"),
+    CONV("g32-to128-32x128x14x14"),
+    CONV("to32-64x1x28x28"),
+    CONV("to16-128x3x32x32"),
+    CONV("k7-s2-to64-32x3x64x64"),
     { 0 },
 };
