@@ -60,6 +60,26 @@ static inline void assert_same_model(const char *a, const char *b) {
     tare_reader_free(y);
 }
 
+/* Puts a NaN where the file has a model's first value. */
+static inline void spoil(const char *folder, const char *file) {
+    static char header[1 << 18];
+    const uint8_t nan_bytes[8] = { 0, 0, sizeof(tare_real) == 4 ? 0xc0 : 0, 0x7f, 0, 0, 0xf8, 0x7f };
+    uint8_t size[8];
+    FILE *f = fopen(test_path(folder, file), "r+b");
+    assert_non_null(f);
+    assert_int_equal(fread(size, 1, sizeof size, f), sizeof size);
+    long length = size[0] + 256L * size[1] + 65536L * size[2]; /* little-endian, and short enough */
+    assert_true(length < (long)sizeof header);
+    header[fread(header, 1, (size_t)length, f)] = '\0';
+    const char *entry = strstr(header, "},\"") + 3; /* after the metadata */
+    while (*entry == '@') { entry = strstr(entry, "},\"") + 3; }
+    const char *offset = strstr(entry, "\"data_offsets\":[");
+    assert_non_null(offset);
+    fseek(f, 8 + length + strtol(offset + strlen("\"data_offsets\":["), NULL, 10), SEEK_SET);
+    fwrite(nan_bytes, 1, sizeof(tare_real), f);
+    assert_int_equal(fclose(f), 0);
+}
+
 /* How often these words stand in the run's log. */
 static inline int64_t count_of(const char *folder, const char *words) {
     int64_t n = 0;

@@ -583,6 +583,22 @@ static void test_strange_runs(void **state) {
     assert_contains(o->err, "no vocabulary");
 }
 
+/* Weights of NaN say nothing, and write nothing; weights that are sound may still be too large for any text. */
+static void test_eval_of_nan(void **state) {
+    (void)state;
+    const char *folder = place("spoilt");
+    assert_code(0, run("tare-charlm " SMALL "--steps 1 --out %s", work, folder));
+    spoil(folder, "best.safetensors");
+    const char *const ways[] = { "", "--json", "--prompt the --sample 3" };
+    for (size_t i = 0; i < 3; i++) {
+        const outcome *o = run("tare-charlm --eval %s %s", folder, ways[i]);
+        assert_code(3, o);
+        assert_string_equal(o->out, "");
+        assert_contains(o->err, "best.safetensors: ");
+        assert_contains(o->err, " holds nan at 0 of ");
+    }
+}
+
 /* A rate beyond all measure: the second step's loss is NaN; what is saved is the state before it. */
 static void test_nonfinite(void **state) {
     (void)state;
@@ -630,6 +646,7 @@ int main(void) {
         cmocka_unit_test(test_usage),
         cmocka_unit_test(test_bad_text),
         cmocka_unit_test(test_strange_runs),
+        cmocka_unit_test(test_eval_of_nan),
         cmocka_unit_test(test_nonfinite),
     };
     return cmocka_run_group_tests(tests, make_text, remove_text);

@@ -325,6 +325,11 @@ static void test_quiet_json_dry(void **state) {
     o = run("tare-gan --eval %s/json --json", work);
     assert_code(0, o);
     assert_contains(o->out, "{\"event\":\"test\",\"samples\":2048,\"coverage\":");
+    spoil(place("json"), "best.safetensors");
+    o = run("tare-gan --eval %s/json --json", work);
+    assert_code(3, o);
+    assert_contains(o->err, " holds nan at 0 of ");
+    assert_string_equal(o->out, "");
 }
 
 /* Time and memory of both players; neither changes a weight. */

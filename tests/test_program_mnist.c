@@ -514,6 +514,22 @@ static void test_full_disk(void **state) {
     assert_code(0, run("tare-mnist --resume %s --epochs 2", folder));
 }
 
+/* Weights of NaN: no class is likelier than another, so nothing is printed as if it meant something. */
+static void test_eval_of_nan(void **state) {
+    (void)state;
+    const char *folder = place("spoilt");
+    assert_code(0, run("tare-mnist " SMALL "--arch mlp --epochs 1 --out %s", work, folder));
+    spoil(folder, "best.safetensors");
+    const char *const ways[] = { "", "--json", "--predict spoilt.png" };
+    for (size_t i = 0; i < 3; i++) {
+        const outcome *o = run("tare-mnist --eval %s %s", folder, ways[i]);
+        assert_code(3, o);
+        assert_string_equal(o->out, "");
+        assert_contains(o->err, "best.safetensors: ");
+        assert_contains(o->err, "weight holds nan at 0 of ");
+    }
+}
+
 /* A rate beyond all measure: the second step's loss is NaN; what is saved is the state before it. */
 static void test_nonfinite(void **state) {
     (void)state;
@@ -576,6 +592,7 @@ int main(void) {
         cmocka_unit_test(test_bad_data),
         cmocka_unit_test(test_bad_folder),
         cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_eval_of_nan),
         cmocka_unit_test(test_nonfinite),
         cmocka_unit_test(test_profile),
         cmocka_unit_test(test_memory),

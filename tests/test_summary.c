@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 
+#include "core/columns.h"
+
 static tare_layer *small_net(tare_params *ps) {
     tare_layer *layers[] = {
         tare_layer_conv2d(ps, "conv1", 1, 8, 3, (tare_layer_conv2d_opt){ .pad = 1 }),
@@ -67,6 +69,22 @@ static void at_most_80_columns(void **state) {
         line += length + (line[length] == '\n');
     }
     assert_contains(text, "another_one.convolution ");
+    tare_free(text);
+    tare_params_free(ps);
+}
+
+/* A name in other letters than English ones is as wide as it has characters, and none of them is cut in two. */
+static void columns_are_characters(void **state) {
+    (void)state;
+    tare_params *ps = tare_params_new(1);
+    tare_params_push(ps, "sehr_lange_\xc3\x84nderung_\xe5\xb1\xa4"); /* 21 in 24 bytes */
+    tare_layer *fc = tare_layer_linear(ps, "\xc3\xa9t\xc3\xa9", 4, 4, (tare_layer_linear_opt){ 0 }); /* 3 in 5 */
+    char *text = NULL;
+    assert_ok(tare_summary(fc, TARE_SHAPE(4), &text));
+    const char *line = strstr(text, "ehr_lange_\xc3\x84nderung_\xe5\xb1\xa4.\xc3\xa9t\xc3\xa9 linear 4 -> 4");
+    assert_non_null(line); /* the last 24 of 25 characters */
+    assert_int_equal(line[-1], '\n');
+    assert_int_equal(tare__columns(line, strcspn(line, "\n")), 80);
     tare_free(text);
     tare_params_free(ps);
 }
@@ -135,6 +153,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers),
         cmocka_unit_test(at_most_80_columns),
+        cmocka_unit_test(columns_are_characters),
         cmocka_unit_test(leaves_the_model_alone),
         cmocka_unit_test(shared_and_residual),
         cmocka_unit_test(errors),

@@ -132,7 +132,7 @@ tare_status finished_load(finished *f, const options *o) {
     net_new(&f->net, f->ps, o, &f->known);
     s = tare_params_status(f->ps);
     if (s != TARE_OK) { return tare_fail(s, "%s", tare_params_error(f->ps)); }
-    return tare_params_load(f->ps, path, (tare_load_opt){ 0 });
+    return tare_params_load_finite(f->ps, path, (tare_load_opt){ 0 });
 }
 
 static void print_score(const options *o, const score *s) {
@@ -156,8 +156,11 @@ int evaluate_run(const options *o) {
         s = tare_fail(TARE_EMISMATCH, "the text is not what this run was trained on; --text FILE tests on another");
     }
     if (s == TARE_OK) { s = evaluate(&f.net, f.tape, &text, &result); }
+    if (s == TARE_OK && !isfinite(result.loss)) {
+        s = tare_fail(TARE_ENONFINITE, "the loss on the text is %g: the model makes no sense of it", result.loss);
+    }
     if (s == TARE_OK) { print_score(o, &result); }
     corpus_free(&text);
     finished_free(&f);
-    return s == TARE_OK ? 0 : fail(1);
+    return s == TARE_OK ? 0 : fail(s == TARE_ENONFINITE ? EXIT_NONFINITE : 1);
 }

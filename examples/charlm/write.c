@@ -249,6 +249,6 @@ int write_run(const options *o) {
     tare_status s = finished_load(&f, o);
     if (s == TARE_OK) { s = write_finished(&f, o, &out); }
     finished_free(&f);
-    if (s != TARE_OK) { return fail(s == TARE_EINVAL ? EXIT_USAGE : 1); }
+    if (s != TARE_OK) { return fail(s == TARE_EINVAL ? EXIT_USAGE : s == TARE_ENONFINITE ? EXIT_NONFINITE : 1); }
     return tare_stop() ? 128 + tare_stop() : 0;
 }

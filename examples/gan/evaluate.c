@@ -72,5 +72,5 @@ int evaluate_run(const options *o) {
     if (status == TARE_OK) { status = o->sample > 0 ? draw(&s) : measure(&s); }
     sampler_free(&s);
     subject_free(&what);
-    return status == TARE_OK ? 0 : fail(1);
+    return status == TARE_OK ? 0 : fail(status == TARE_ENONFINITE ? EXIT_NONFINITE : 1);
 }

@@ -97,10 +97,10 @@ tare_status sampler_take(sampler *s, const tare_params *live, const tare_ema *em
 tare_status sampler_load(sampler *s, const char *folder) {
     char path[4096];
     snprintf(path, sizeof path, "%s/best.safetensors", folder);
-    if (access(path, R_OK) == 0) { return tare_params_load(s->ps, path, (tare_load_opt){ 0 }); }
+    if (access(path, R_OK) == 0) { return tare_params_load_finite(s->ps, path, (tare_load_opt){ 0 }); }
     snprintf(path, sizeof path, "%s/last.safetensors", folder);
-    tare_status status = tare_params_load(s->ps, path, (tare_load_opt){ .prefix = "g" });
+    tare_status status = tare_params_load_finite(s->ps, path, (tare_load_opt){ .prefix = "g" });
     if (status != TARE_OK || s->o->ema <= 0) { return status; }
-    status = tare_params_load(s->ps, path, (tare_load_opt){ .prefix = "@ema.g", .partial = true });
+    status = tare_params_load_finite(s->ps, path, (tare_load_opt){ .prefix = "@ema.g", .partial = true });
     return status == TARE_OK ? recalibrate(s) : status;
 }

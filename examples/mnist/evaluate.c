@@ -153,7 +153,7 @@ static tare_status finished_load(finished *f, const options *o) {
     if (s != TARE_OK) { return tare_fail(s, "%s", tare_params_error(f->ps)); }
     snprintf(path, sizeof path, "%s/best.safetensors", o->eval);
     if (access(path, R_OK) != 0) { snprintf(path, sizeof path, "%s/last.safetensors", o->eval); }
-    return tare_params_load(f->ps, path, (tare_load_opt){ 0 });
+    return tare_params_load_finite(f->ps, path, (tare_load_opt){ 0 });
 }
 
 /* The name of class k, from the list that has one to a line. */
@@ -192,7 +192,7 @@ static tare_status open_test_data(const options *o, const input_spec *in, tare_d
 }
 
 static void print_score(const options *o, const input_spec *in, const score *s, double by_batch) {
-    char name[64], text[256];
+    char name[256], text[256];
     if (o->run.json) {
         tare_event_print(stdout, "test",
                          TARE_FIELDS(TARE_NUMBER("test_loss", s->loss), TARE_NUMBER("test_accuracy", s->accuracy)));
@@ -202,7 +202,9 @@ static void print_score(const options *o, const input_spec *in, const score *s, 
     if (o->run.quiet) { return; }
     for (int64_t k = 0; k < in->classes && k < SCORE_CLASSES; k++) {
         if (s->count[k] == 0) { continue; }
-        printf("%-20s %6.2f%%  (%lld of %lld)\n", class_name(in, k, name, sizeof name),
+        class_name(in, k, name, sizeof name);
+        int room = 20 - tare_terminal_columns(name);
+        printf("%s%*s %6.2f%%  (%lld of %lld)\n", name, room > 0 ? room : 0, "",
                100.0 * (double)s->correct[k] / (double)s->count[k], (long long)s->correct[k], (long long)s->count[k]);
     }
     printf("test accuracy %.2f%%, loss %.4f\n", 100 * s->accuracy, s->loss);
@@ -222,20 +224,24 @@ int evaluate_run(const options *o) {
     if (s == TARE_OK) { s = test_loader_new(o, &f.in, test, TEST_BATCH, &loader); }
     if (s == TARE_OK) { s = test_loader_new(o, &f.in, test, o->test_norm_batch, &norm_loader); }
     if (s == TARE_OK) { s = evaluate(f.model, f.tape, loader, NULL, &result); }
+    if (s == TARE_OK && !isfinite(result.loss)) {
+        s = tare_fail(TARE_ENONFINITE, "the loss on the test images is %g: the model makes no sense of them",
+                      result.loss);
+    }
     if (s == TARE_OK) { s = evaluate_by_batch(f.model, f.tape, norm_loader, &by_batch); }
     if (s == TARE_OK) { print_score(o, &f.in, &result, by_batch); }
     tare_loader_free(norm_loader);
     tare_loader_free(loader);
     tare_dataset_free(test);
     finished_free(&f);
-    return s == TARE_OK ? 0 : fail(1);
+    return s == TARE_OK ? 0 : fail(s == TARE_ENONFINITE ? EXIT_NONFINITE : 1);
 }
 
 /* ---- pictures ---------------------------------------------------------------------------------------------------- */
 
 /* The three likeliest classes of one file, most likely first. */
 static void print_prediction(const options *o, const input_spec *in, const char *file, const tare_real *p) {
-    char name[64];
+    char name[256];
     int64_t order[3] = { -1, -1, -1 };
     for (int rank = 0; rank < 3; rank++) {
         for (int64_t k = 0; k < in->classes; k++) {
@@ -289,7 +295,7 @@ int predict_files(const options *o) {
         s = tare_loader_new(one, (tare_loader_opt){ .batch = 1, .height = image.dim[1], .width = image.dim[2] },
                             &loader);
     }
-    if (s != TARE_OK) { code = fail(1); }
+    if (s != TARE_OK) { code = fail(s == TARE_ENONFINITE ? EXIT_NONFINITE : 1); }
     for (int64_t i = 0; s == TARE_OK && i < o->predict.count; i++) {
         if (predict_file(&f, o, one, loader, o->predict.name[i]) != TARE_OK) { code = fail(1); }
     }

@@ -10,7 +10,8 @@
  * gamma and beta may be NULL (1 and 0). eps has the unit of var(x); 0 stands for the default 1e-5. Where statistics are taken
  * of one value alone the result would be 0 whatever x is, so that is an error, in training and evaluation alike. NaN or Inf in
  * a set gives NaN in the whole set. Mean and variance are taken of x less a guess of the mean (a bad one is mended), in
- * pieces that are merged in double (Chan, Golub & LeVeque 1983), so large means and scales lose nothing.
+ * pieces that are merged in double (Chan, Golub & LeVeque 1983), so large means and scales lose nothing: as far as
+ * x - mean can be written as a tare_real at all. Values of both signs beyond 1.7e38 in a set of floats give Inf.
  *
  * Batch, group and instance norm can do a ReLU or leaky ReLU behind them too (opt.act; TARE_EINVAL: unknown, slope not finite):
  * nothing is stored in between, and backward takes the sign from x. In a tare_layer_sequential they do so by themselves.

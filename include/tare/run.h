@@ -254,6 +254,8 @@ TARE_API double tare_progress_rate(const tare_progress *p);
 TARE_API bool tare_terminal_colour(FILE *stream);
 /* tare_terminal_width - columns of the terminal behind `stream`; 80 where there is none. */
 TARE_API int tare_terminal_width(FILE *stream);
+/* tare_terminal_columns - how many of them `text` (UTF-8) takes, a column each character; printf("%-20s") counts bytes instead. */
+TARE_API int tare_terminal_columns(const char *text);
 /* tare_clock - seconds on a clock that only goes forward. */
 TARE_API double tare_clock(void);
 
@@ -296,6 +298,9 @@ TARE_API tare_status tare_guard_explain(tare_guard *g, tare_status (*step)(void 
 
 /* tare_params_check_finite - TARE_ENONFINITE, naming the first parameter or buffer that holds NaN or Inf. */
 TARE_API tare_status tare_params_check_finite(const tare_params *ps);
+/* tare_params_load_finite - tare_params_load for a model that is to be used, not mended: weights of NaN or Inf are an error as well.
+ *   errors  as tare_params_load;  TARE_ENONFINITE, naming the file and the first of them (they are loaded all the same) */
+TARE_API tare_status tare_params_load_finite(tare_params *ps, const char *path, tare_load_opt opt);
 
 /* ---- looking into a step ----------------------------------------------------------------------------------------- */
 

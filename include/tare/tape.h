@@ -99,7 +99,8 @@ TARE_API tare_tensor *tare_input_view(tare_tape *tape, tare_shape shape, tare_re
 /* tare_detach - a copy of x's values without its history: no gradient flows back, and backward leaves it alone. */
 TARE_API tare_tensor *tare_detach(tare_tape *tape, tare_tensor *x);
 /* tare_release - the caller will not read x again: its memory is reused as soon as backward does not need it, or at once where x is
- * large and computed again in no time (TARE_OP_CHEAP). */
+ * large and computed again in no time (TARE_OP_CHEAP): what was written into x->data by hand is lost with it. To change values on the
+ * way use an op; backward takes each op's result for what the op made. */
 TARE_API void tare_release(tare_tape *tape, tare_tensor *x);
 /* tare_item - the value of a one-element tensor; NaN for NULL. */
 TARE_API double tare_item(const tare_tensor *x);

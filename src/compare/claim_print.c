@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "../core/columns.h"
 #include "claim.h"
 
 enum { WIDTH = 80, INDENT = 4 };
@@ -10,10 +11,10 @@ enum { WIDTH = 80, INDENT = 4 };
 static void wrapped(FILE *stream, const char *text) {
     int at = 0;
     for (const char *s = text; *s;) {
-        int n = (int)strcspn(s, " ");
-        if (at > 0 && INDENT + at + 1 + n > WIDTH) { at = 0, fputc('\n', stream); }
+        int n = (int)strcspn(s, " "), wide = tare__columns(s, (size_t)n);
+        if (at > 0 && INDENT + at + 1 + wide > WIDTH) { at = 0, fputc('\n', stream); }
         fprintf(stream, "%*s%.*s", at > 0 ? 1 : INDENT, "", n, s);
-        at += n + (at > 0);
+        at += wide + (at > 0);
         s += n;
         while (*s == ' ') { s++; }
     }
@@ -81,12 +82,11 @@ void tare__claims_print(const tare__claim *claim, int64_t count, FILE *stream) {
     int64_t tally[TARE__VERDICTS] = { 0 };
     fprintf(stream, "%-42s %s\n", "claim", "effect  [95% interval]           verdict");
     for (int64_t i = 0; i < count; i++) {
-        char said[96], name[48];
+        char said[96];
+        tare__cell_buf says;
         effect(deciding(&claim[i]), said, sizeof said);
-        size_t n = strlen(claim[i].says);
-        snprintf(name, sizeof name, "%2lld %.*s%s", (long long)claim[i].number, n > 35 ? 33 : 35, claim[i].says,
-                 n > 35 ? ".." : "");
-        fprintf(stream, "%-38s %-27s %s\n", name, said + strspn(said, " "),
+        fprintf(stream, "%2lld %s %-27s %s\n", (long long)claim[i].number, tare__cell_text(claim[i].says, 35, &says),
+                said + strspn(said, " "),
                 claim[i].verdict == TARE__FAILS ? "does not" : tare__verdict_name[claim[i].verdict]);
         tally[claim[i].verdict]++;
     }

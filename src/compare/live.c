@@ -7,6 +7,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "../core/columns.h"
+
 enum { BAR = 24, NUMBER = TARE__SHORT };
 
 struct tare__live {
@@ -83,8 +85,14 @@ static void draw_cell(tare__live *live, const tare__cell *cell, int width) {
     seeds[shown] = '\0';
     if (n > 0) { tare__short_number(sum / (double)n, mean); }
     int room = width - (int)shown - 12;
-    if (room < 8) { room = 8; }
-    fprintf(live->stream, "%-*.*s %s %10s\n", room > 40 ? 40 : room, room > 40 ? 40 : room, cell->name, seeds, mean);
+    tare__cell_buf name;
+    fprintf(live->stream, "%s %s %10s\n",
+            tare__cell_text(cell->name,
+                            room < 8    ? 8
+                            : room > 40 ? 40
+                                        : room,
+                            &name),
+            seeds, mean);
     live->drawn++;
 }
 
@@ -120,7 +128,8 @@ void tare__live_tick(void *context, int64_t running) {
 /* ---- lines ----------------------------------------------------------------------------------------------------------------- */
 
 static void describe(const tare__live *live, const tare__task *task, char *text, size_t size) {
-    char number[NUMBER], words[64];
+    char number[NUMBER], words[256];
+    tare__cell_buf cut;
     if (task->fate == TARE__FINISHED) {
         tare__short_number(task->value, number);
         snprintf(text, size, "%s %s%s", live->c->plan->metric.text, task->not_reached ? "not reached by " : "", number);
@@ -128,7 +137,8 @@ static void describe(const tare__live *live, const tare__task *task, char *text,
         snprintf(text, size, "%s", tare__fate_name[task->fate]);
     } else {
         tare__task_last_words(task, words, sizeof words);
-        snprintf(text, size, "%s, %s: %s", tare__fate_name[task->fate], task->reason, words);
+        snprintf(text, size, "%s, %s: %s", tare__fate_name[task->fate], task->reason,
+                 tare__cell_cut(words, TARE__CELL, &cut));
     }
 }
 

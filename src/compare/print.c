@@ -2,9 +2,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "../core/columns.h"
 #include "comparison.h"
 
-enum { PAIRS_SHOWN = 30, NUMBER = TARE__SHORT };
+enum { PAIRS_SHOWN = 30, FIRST = 15, PAIR = 26, NUMBER = TARE__SHORT };
 
 const char *tare__short_number(double value, char text[TARE__SHORT]) {
     double size = fabs(value);
@@ -25,13 +26,6 @@ static const char *interval(const tare__summary *s, char text[64]) {
     return text;
 }
 
-/* A value of the first axis, cut to its column. */
-static const char *fit(const char *value, int width, char text[32]) {
-    size_t n = strlen(value);
-    snprintf(text, 32, "%.*s%s", (int)n > width ? width - 2 : width, value, (int)n > width ? ".." : "");
-    return text;
-}
-
 /* "batch=8" for the axes but the first; "" where there is but one. */
 static void print_setting(const tare__comparison *c, int64_t cell, FILE *stream) {
     char *name = tare__plan_cell_name(c->plan, cell, 0);
@@ -44,21 +38,23 @@ static void print_setting(const tare__comparison *c, int64_t cell, FILE *stream)
 static void print_cell(const tare__comparison *c, const tare__ranking *r, int64_t at, FILE *stream) {
     static const char *const against[] = { "worse", "same", "better", "base" };
     const tare__cell *cell = &c->cell[r->cell[at]];
-    char value[32], mean[NUMBER], range[64], best[NUMBER], seconds[NUMBER], memory[NUMBER], good[NUMBER];
+    char mean[NUMBER], range[64], best[NUMBER], seconds[NUMBER], memory[NUMBER], good[NUMBER];
+    tare__cell_buf value;
     double took = isfinite(cell->seconds) ? cell->seconds : cell->wall_seconds;
     snprintf(good, sizeof good, "%lld/%lld", (long long)cell->count[TARE__FINISHED], (long long)c->seeds);
     snprintf(memory, sizeof memory, isfinite(cell->peak_bytes) ? "%.0f" : "-", cell->peak_bytes / 1048576.0);
     snprintf(seconds, sizeof seconds, isfinite(took) ? "%.1f" : "-", took);
-    fprintf(stream, "%-15s %5s %8s %21s %8s %7s %4s %s\n", fit(tare__cell_value(c, r->cell[at], 0), 15, value), good,
+    fprintf(stream, "%s %5s %8s %21s %8s %7s %4s %s\n",
+            tare__cell_text(tare__cell_value(c, r->cell[at], 0), FIRST, &value), good,
             tare__short_number(cell->value.mean, mean), interval(&cell->value, range),
             tare__short_number(cell->best, best), seconds, memory,
             c->plan->opt.versus ? against[r->against[at] + 1] : r->letters[at]);
 }
 
 static void print_cells(const tare__comparison *c, FILE *stream) {
-    char key[32];
-    fprintf(stream, "%-15s %5s %8s %21s %8s %7s %4s %s\n", fit(c->plan->axis[0].key, 15, key), "ok", "mean",
-            "95% interval", "best", "seconds", "MiB", c->plan->opt.versus ? "vs" : "group");
+    tare__cell_buf key;
+    fprintf(stream, "%s %5s %8s %21s %8s %7s %4s %s\n", tare__cell_text(c->plan->axis[0].key, FIRST, &key), "ok",
+            "mean", "95% interval", "best", "seconds", "MiB", c->plan->opt.versus ? "vs" : "group");
     for (int64_t i = 0; i < c->rankings; i++) {
         print_setting(c, c->ranking[i].cell[0], stream);
         for (int64_t k = 0; k < c->ranking[i].count; k++) { print_cell(c, &c->ranking[i], k, stream); }
@@ -73,7 +69,9 @@ static void print_tuned(const tare__comparison *c, FILE *stream) {
     if (!c->plan->tune.key) { return; }
     fprintf(stream, "\n--%s, the best of %lld on seed 0:\n", c->plan->tune.key, (long long)c->plan->tune.values.count);
     for (int64_t k = 0; k < c->cells; k++) {
-        if (c->cell[k].tuned) { fprintf(stream, "  %-40s %s\n", c->cell[k].name, c->cell[k].tuned); }
+        tare__cell_buf name;
+        if (!c->cell[k].tuned) { continue; }
+        fprintf(stream, "  %s %s\n", tare__cell_text(c->cell[k].name, 40, &name), c->cell[k].tuned);
     }
 }
 
@@ -100,20 +98,21 @@ static const char *p_text(double p, char text[NUMBER]) {
 }
 
 static void print_pair(const tare__comparison *c, const tare__pair *pair, FILE *stream) {
-    char a[32], b[32], names[72], d[NUMBER], range[64], p[NUMBER], holm[NUMBER], wins[NUMBER];
-    snprintf(names, sizeof names, "%s - %s", fit(tare__cell_value(c, pair->a, 0), 12, a),
-             fit(tare__cell_value(c, pair->b, 0), 12, b));
+    tare__cell_buf a, b, cell;
+    char names[2 * sizeof a.text], d[NUMBER], range[64], p[NUMBER], holm[NUMBER], wins[NUMBER];
+    snprintf(names, sizeof names, "%s - %s", tare__cell_cut(tare__cell_value(c, pair->a, 0), 12, &a),
+             tare__cell_cut(tare__cell_value(c, pair->b, 0), 11, &b));
     snprintf(wins, sizeof wins, "%lld/%lld", (long long)pair->wins, (long long)pair->tested);
-    fprintf(stream, "%-26s %9s %21s %6s %6s %5s%s\n", names, tare__short_number(pair->difference.mean, d),
-            interval(&pair->difference, range), p_text(pair->p, p), p_text(pair->p_holm, holm), wins,
-            pair->better >= 0 ? " *" : "");
+    fprintf(stream, "%s %9s %21s %6s %6s %5s%s\n", tare__cell_text(names, PAIR, &cell),
+            tare__short_number(pair->difference.mean, d), interval(&pair->difference, range), p_text(pair->p, p),
+            p_text(pair->p_holm, holm), wins, pair->better >= 0 ? " *" : "");
 }
 
 static void print_pairs(const tare__comparison *c, FILE *stream) {
     if (c->pairs == 0) { return; }
     bool all = c->pairs <= PAIRS_SHOWN, sampled = false;
     int64_t hidden = 0;
-    fprintf(stream, "\n%-26s %9s %21s %6s %6s %5s\n", "difference", "mean", "95% interval", "p", "Holm", "wins");
+    fprintf(stream, "\n%-*s %9s %21s %6s %6s %5s\n", PAIR, "difference", "mean", "95% interval", "p", "Holm", "wins");
     for (int64_t i = 0, setting = -1; i < c->pairs; i++) {
         const tare__pair *pair = &c->pair[i];
         sampled = sampled || (pair->tested > 0 && !pair->exact);

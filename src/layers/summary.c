@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../core/columns.h"
+
 /* Columns: 80 in all, the name as wide as the longest (within bounds) and the description what remains. */
 enum { WIDTH = 80, NAME_MIN = 8, NAME_MAX = 24, SHAPE = 13, NUMBER = 10, MACS = 7 };
 
@@ -122,11 +124,15 @@ static void row(table *t, const tare_layer *layer) {
     }
     if (f.macs > 0) { rounded(f.macs, macs, sizeof macs); }
     t->macs += f.macs;
-    int name = t->name_width, rest = WIDTH - name - SHAPE - 2 * NUMBER - MACS - 5, size = (int)strlen(layer->name);
+    int name = t->name_width, rest = WIDTH - name - SHAPE - 2 * NUMBER - MACS - 5;
+    int over = tare__columns(layer->name, strlen(layer->name)) - name;
     tare_shape_buf buf;
+    tare__cell_buf first, second;
     /* of a long name the end tells more */
-    add(t, "%-*s %-*.*s %-*.*s %*s %*s %*s\n", name, layer->name + (size > name ? size - name : 0), rest, rest, what,
-        SHAPE, SHAPE, shape_text(f.out, &buf), NUMBER, params, NUMBER, decayed, MACS, macs);
+    add(t, "%s %s %-*.*s %*s %*s %*s\n",
+        tare__cell_text(layer->name + tare__columns_bytes(layer->name, over > 0 ? over : 0), name, &first),
+        tare__cell_text(what, rest, &second), SHAPE, SHAPE, shape_text(f.out, &buf), NUMBER, params, NUMBER, decayed,
+        MACS, macs);
 }
 
 /* ---- the tree ---------------------------------------------------------------------------------------------------- */
@@ -161,7 +167,7 @@ static void rows(table *t, const tare_layer *layer) {
 }
 
 static int longest_name(const tare_layer *layer) {
-    int longest = layer->cls->container ? 0 : (int)strlen(layer->name);
+    int longest = layer->cls->container ? 0 : tare__columns(layer->name, strlen(layer->name));
     for (int i = 0; i < layer->n_children; i++) {
         int below = longest_name(layer->children[i]);
         if (below > longest) { longest = below; }

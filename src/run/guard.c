@@ -100,3 +100,11 @@ tare_status tare_params_check_finite(const tare_params *ps) {
     }
     return s;
 }
+
+tare_status tare_params_load_finite(tare_params *ps, const char *path, tare_load_opt opt) {
+    tare_status s = tare_params_load(ps, path, opt);
+    if (s == TARE_OK && (s = tare_params_check_finite(ps)) != TARE_OK) {
+        return tare_fail(s, "%s: %s; a model that holds NaN or Inf says nothing", path, tare_error());
+    }
+    return s;
+}

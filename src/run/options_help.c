@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "../core/columns.h"
+
 enum { WIDTH = 80, COLUMN = 26 };
 
 /* "--norm SPEC", "--optimizer NAME" (the choices follow in the sentence), "--predict FILE..." */
@@ -24,17 +26,10 @@ static void sentence(tare__text *t, const tare__option_entry *e) {
     if (e->fallback && row->kind != TARE_OPTION_FLAG) { tare__text_format(t, " [%s]", e->fallback); }
 }
 
-/* Characters of the UTF-8 text, as columns. */
-static size_t columns(const char *s, size_t n) {
-    size_t count = 0;
-    for (size_t i = 0; i < n; i++) { count += ((unsigned char)s[i] & 0xc0) != 0x80; }
-    return count;
-}
-
 /* Adds `text` word by word from column `at` on; lines that follow begin at `indent`. */
 static void wrap(tare__text *t, const char *text, size_t at, size_t indent) {
     for (const char *s = text; *s;) {
-        size_t n = strcspn(s, " "), wide = columns(s, n);
+        size_t n = strcspn(s, " "), wide = (size_t)tare__columns(s, n);
         if (at + 1 + wide > WIDTH) {
             tare__text_format(t, "\n%*s", (int)indent, "");
             at = indent;

@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../core/columns.h"
+
 enum { BAR_MOST = 24, BAR_LEAST = 6, REDRAWS = 15 /* a second */ };
 
 struct tare_progress {
@@ -34,6 +36,8 @@ bool tare_terminal_colour(FILE *stream) {
     const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
     return isatty(fileno(stream)) && !(no && *no) && term && strcmp(term, "dumb") != 0;
 }
+
+int tare_terminal_columns(const char *text) { return tare__columns(text, strlen(text)); }
 
 int tare_terminal_width(FILE *stream) {
     struct winsize size;
@@ -116,12 +120,14 @@ static void draw(tare_progress *p, const char *how, double now) {
     int width = tare_terminal_width(p->opt.stream) - 1; /* the last column makes some terminals wrap */
     int n = snprintf(line, sizeof line, "%3.0f%%  %s  %.0f %s/s  %s left", 100 * share, how, tare_progress_rate(p),
                      p->opt.unit, left);
-    int room = width - n - (int)strlen(p->title) - 2;
+    int room = width - n - tare_terminal_columns(p->title) - 2;
     if (room > BAR_MOST) { room = BAR_MOST; }
     for (int i = 0; room >= BAR_LEAST && i < room; i++) { bar[i] = i < (int)(share * room) ? '#' : '.'; }
     erase(p);
-    int used = fprintf(p->opt.stream, "%.*s %s%s", width - 2, p->title, bar, *bar ? " " : "");
-    if (used >= 0 && used < width) { fprintf(p->opt.stream, "%.*s", width - used, line); }
+    int title = (int)tare__columns_bytes(p->title, width - 2);
+    fprintf(p->opt.stream, "%.*s %s%s", title, p->title, bar, *bar ? " " : "");
+    int used = tare__columns(p->title, (size_t)title) + 1 + (int)strlen(bar) + (*bar != '\0');
+    if (used < width) { fprintf(p->opt.stream, "%.*s", (int)tare__columns_bytes(line, width - used), line); }
     fflush(p->opt.stream);
     check_stream(p->opt.stream);
     p->drawn = true;
