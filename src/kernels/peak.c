@@ -7,9 +7,10 @@ enum { CHAINS = 12 };
 
 double TARE_K(multiply_adds)(int64_t rounds, tare_real *sink) {
     tare_real one[VL], small[VL];
-    for (int i = 0; i < VL; i++) { one[i] = (tare_real)0.5, small[i] = (tare_real)0.25; }
+    for (int i = 0; i < VL; i++) { one[i] = (tare_real)0.7, small[i] = (tare_real)0.25; }
     vec factor = vec_load(one), term = vec_load(small);
-/* From different values, or the compiler would see that one chain is enough. */
+/* From different values, or the compiler would see that one chain is enough; none of them a value that stays, 0.25 / (1 - 0.7),
+ * or it would see that too and leave the chain out. */
 #define START(i) vec chain##i = term * (tare_real)(1 + i);
     EACH_CHAIN(START)
     for (int64_t r = 0; r < rounds; r++) {
