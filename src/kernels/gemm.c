@@ -1,20 +1,15 @@
 /* gemm.c - a block of a matrix product on one thread, from register tiles.
  *
- * Packing costs as much as multiplying where a batch is small, so operands are read where they lie as far as that works:
- * copied only where many tiles will read the copy, or where rows a power of two apart would evict each other. */
+ * Packing costs as much as multiplying where a batch is small, so operands are read where they lie; V is copied only where
+ * very many tiles will read the copy, and turned round where it lies the other way. */
 #include "gemm_block.h"
 #include "gemm_pack.h"
 
-#include <string.h>
-
 enum {
-    KC = 512, /* longest run of k: each run reads and writes C; a panel of V streams from L2 as fast as from L1 */
-    S_STEP = KC + 16,  /* from row to row of a copied S: no power of two */
-    S_ROWS = 112,      /* most rows of S in one go */
-    COPY_PANELS = 4,   /* copy S where at least so many panels of V will meet it */
-    PACK_ROWS = 64,    /* copy V where at least so many rows of S will meet it */
-    PANELS = 6,        /* most panels of V packed at once: they and the copied S fit L2 */
-    BAD_STRIDE = 2048, /* bytes; rows a multiple of this apart fall into few cache sets */
+    KC = 512,     /* longest run of k: each run reads and writes C; a panel of V streams from L2 as fast as from L1 */
+    S_ROWS = 112, /* most rows of S in one go: with the panels they fit L2 */
+    PACK_ROWS = 256, /* copy V where at least so many rows of S will meet it */
+    PANELS = 6,      /* most panels of V in one go */
 };
 
 #define TILE_FNS(h)                                                                                                    \
@@ -74,18 +69,17 @@ static const tare_real *panel_of(const tare__gemm_block *x, int64_t j, int64_t p
 }
 
 /* One tile, all of its k: piece by piece, the sums between them in t->c. */
-static void run_tile(const tare__gemm_block *x, tile t, int64_t pieces, int64_t rows, int64_t columns) {
-    const tile_fn fn = tile_fns[rows - 1][x->s_columns][columns > VL];
+static void run_tile(const tare__gemm_block *x, const tile *t, int64_t pieces, tile_fn fn) {
     if (pieces == 1) {
-        fn(&t);
+        fn(t);
         return;
     }
-    tile part = t;
+    tile part = *t;
     for (int64_t q = 0; q < pieces; q++) {
-        int64_t p = piece(t.k, pieces, q);
-        part.k = piece(t.k, pieces, q + 1) - p;
-        part.s = t.s + (x->s_columns ? p * t.s_step : p);
-        part.v = t.v + p * t.v_step;
+        int64_t p = piece(t->k, pieces, q);
+        part.k = piece(t->k, pieces, q + 1) - p;
+        part.s = t->s + (x->s_columns ? p * t->s_step : p);
+        part.v = t->v + p * t->v_step;
         fn(&part);
         part.add = true;
         part.bias_row = part.bias_column = NULL;
@@ -96,60 +90,47 @@ static void run_tile(const tare__gemm_block *x, tile t, int64_t pieces, int64_t 
 static void run_panel(const tare__gemm_block *x, tile t, int64_t pieces, int64_t i0, int64_t i1, int64_t j,
                       int64_t columns, bool first) {
     _Alignas(64) tare_real out[MR_FULL * NR], bias[NR];
-    const tare_real *s = t.s;
-    int64_t count = (i1 - i0 + MR - 1) / MR;
+    int64_t count = (i1 - i0 + MR - 1) / MR, least = (i1 - i0) / count, taller = (i1 - i0) % count;
     bool direct = !x->r_columns && (columns == VL || columns == NR), add = x->add || !first;
     t.alpha = x->alpha;
     t.add = direct && add;
+    t.c = direct ? x->r + i0 * x->r_step + j : out;
+    t.c_step = direct ? x->r_step : NR;
+    t.bias_row = x->bias_row && first ? x->bias_row + i0 : NULL;
     if (x->bias_column && first) {
         for (int64_t c = 0; c < NR; c++) { bias[c] = c < columns ? x->bias_column[j + c] : 0; }
         t.bias_column = bias;
     }
-    for (int64_t n = 0; n < count; n++) {
-        int64_t i = piece(i1 - i0, count, n), rows = piece(i1 - i0, count, n + 1) - i;
-        t.s = s + (x->s_columns ? i : i * t.s_step);
-        t.c = direct ? x->r + (i0 + i) * x->r_step + j : out;
-        t.c_step = direct ? x->r_step : NR;
-        t.bias_row = x->bias_row && first ? x->bias_row + i0 + i : NULL;
-        run_tile(x, t, pieces, rows, columns);
-        if (!direct) { tile_put(x, add, out, i0 + i, rows, j, columns); }
+    for (int64_t n = 0, i = i0; n < count; n++) {
+        int64_t rows = least + (n < taller);
+        run_tile(x, &t, pieces, tile_fns[rows - 1][x->s_columns][columns > VL]);
+        if (!direct) { tile_put(x, add, out, i, rows, j, columns); }
+        i += rows;
+        t.s += x->s_columns ? rows : rows * t.s_step;
+        t.c += direct ? rows * t.c_step : 0;
+        t.bias_row += t.bias_row ? rows : 0;
     }
-}
-
-/* Rows [i0, i1) of S from column p on, copied where that pays. */
-static void find_s(const tare__gemm_block *x, tile *t, int64_t i0, int64_t i1, int64_t p, bool copy, tare_real *room) {
-    t->s_step = x->s_step;
-    t->s = x->s + (x->s_columns ? p * x->s_step + i0 : i0 * x->s_step + p);
-    if (!copy) { return; }
-    for (int64_t i = 0; i < i1 - i0; i++) {
-        memcpy(room + i * S_STEP, t->s + i * x->s_step, (size_t)t->k * sizeof *room);
-    }
-    t->s = room;
-    t->s_step = S_STEP;
 }
 
 void TARE_K(gemm_block)(const tare__gemm_block *x) {
     _Alignas(64) tare_real panels[PANELS * KC * NR];
-    _Alignas(64) tare_real copy[S_ROWS * S_STEP];
     int64_t row_pieces = (x->rows + S_ROWS - 1) / S_ROWS, k_pieces = (x->k + KC - 1) / KC;
-    bool copy_s = !x->s_columns &&
-                  (x->columns > (COPY_PANELS - 1) * NR || x->s_step * (int64_t)sizeof(tare_real) % BAD_STRIDE == 0);
     bool pack = x->v_columns || x->rows >= PACK_ROWS;
     /* Where each piece's tiles would be turned round: a tile goes through all of k first. */
-    int64_t pieces = x->v_panel && x->r_columns && !copy_s ? k_pieces : 1;
+    int64_t pieces = x->v_panel && x->r_columns ? k_pieces : 1;
     if (pieces > 1) { k_pieces = 1; }
     for (int64_t j0 = 0; j0 < x->columns; j0 += PANELS * NR) {
         int64_t j1 = smaller(j0 + PANELS * NR, x->columns);
         for (int64_t kp = 0; kp < k_pieces; kp++) {
             int64_t p = piece(x->k, k_pieces, kp), v_step[PANELS];
-            tile t = { .k = piece(x->k, k_pieces, kp + 1) - p };
+            tile t = { .k = piece(x->k, k_pieces, kp + 1) - p, .s_step = x->s_step };
             const tare_real *v[PANELS];
             for (int64_t j = j0, n = 0; j < j1; j += NR, n++) {
                 v[n] = panel_of(x, j, p, t.k, pack, panels + n * KC * NR, &v_step[n]);
             }
             for (int64_t rp = 0; rp < row_pieces; rp++) {
                 int64_t i0 = piece(x->rows, row_pieces, rp), i1 = piece(x->rows, row_pieces, rp + 1);
-                find_s(x, &t, i0, i1, p, copy_s, copy);
+                t.s = x->s + (x->s_columns ? p * x->s_step + i0 : i0 * x->s_step + p);
                 for (int64_t j = j0, n = 0; j < j1; j += NR, n++) {
                     t.v = v[n], t.v_step = v_step[n];
                     run_panel(x, t, pieces, i0, i1, j, smaller(NR, x->columns - j), kp == 0);
