@@ -1,9 +1,11 @@
-/* test_tape_memory.c - what a step holds at most: gradients in place, results gone as soon as they may, large cheap ones made twice.
+/* test_tape_memory.c - what a step holds at most: gradients in place, results gone as soon as they may, large cheap ones made twice,
+ * others where there is a limit.
  * tare-test: double */
 #include "testing_support.h"
 
 #include <tare/tare.h>
 
+#include <math.h>
 #include <string.h>
 
 enum { N = 3 << 18 }; /* 3 MiB of float */
@@ -91,6 +93,45 @@ static void ops_that_add_have_memory_of_their_own(void **state) {
     tare_tape_free(t);
 }
 
+/* Eight linear maps keep eight inputs, and backward needs room for one gradient beside them: each is made where the input lay. */
+static void products_make_gradients_over_their_inputs(void **state) {
+    (void)state;
+    enum { DEPTH = 8, COLS = 64 };
+    tare_tape *t = tape_new();
+    tare_tensor *x = input(t, N / COLS, COLS), *w = input(t, COLS, COLS), *y = x;
+    for (int i = 0; i < DEPTH; i++) { y = tare_linear(t, y, w, NULL); }
+    backward(t, y);
+    assert_non_null(x->grad);
+    assert_true(tare_tape_peak(t) <= ((DEPTH + 2) * (size_t)N + 3 * COLS * COLS) * sizeof(tare_real) + 8192);
+    tare_tape_free(t);
+}
+
+/* y = s W' reads what sigmoid keeps for itself, what another product reads, or the same under another shape: with s' = s (1 - s) and
+ * W = I, dL/dx is s' times how many products there are. */
+static void values_that_others_read_are_not_written_over(void **state) {
+    (void)state;
+    for (int products = 1; products <= 3; products++) {
+        tare_tape *t = tape_new();
+        tare_tensor *x = input(t, 6, 2), *w = tare_input(t, TARE_SHAPE(2, 2), (tare_real[]){ 1, 0, 0, 1 });
+        tare_tensor *half = tare_scale(t, x, 1), *s = tare_sigmoid(t, half), *sum = NULL;
+        w->requires_grad = true;
+        for (int i = 0; i < products; i++) {
+            tare_tensor *in = i == 1 ? tare_reshape(t, s, TARE_SHAPE(3, 2, 2)) : s;
+            tare_tensor *y = tare_reshape(t, tare_linear(t, in, w, NULL), TARE_SHAPE(6, 2));
+            sum = sum ? tare_add(t, sum, y) : y;
+        }
+        backward(t, sum);
+        double dw = 0;
+        for (int64_t i = 0; i < x->numel; i++) {
+            double v = 1 / (1 + exp(-(double)(i % 11 - 5) / 4));
+            assert_near(x->grad[i], products * v * (1 - v), 1e-6);
+            if (i % 2 == 0) { dw += products * v; }
+        }
+        assert_near(w->grad[0], dw, 1e-5);
+        tare_tape_free(t);
+    }
+}
+
 /* ---- what backward does not read --------------------------------------------------------------------------------- */
 
 /* The sign of y tells that of x, unless the slope is negative: then leaky_relu keeps x itself. */
@@ -106,6 +147,22 @@ static void leaky_relu_lets_its_input_go(void **state) {
         for (int64_t i = 0; i < x->numel; i++) { assert_near(x->grad[i], i % 11 > 5 ? 1 : slopes[k], 1e-6); }
         tare_tape_free(t);
     }
+}
+
+/* Values that no gradient goes through have no backward to be freed by: they go when all who read them have been through theirs. */
+static void values_without_a_gradient_go_too(void **state) {
+    (void)state;
+    tare_tape *t = tape_new();
+    tare_tensor *x = input(t, 4, 4), *frozen = tare_input(t, TARE_SHAPE(4, 4), (tare_real[16]){ 1 });
+    tare_tensor *seen = tare_scale(t, frozen, 2), *released = tare_scale(t, frozen, 3);
+    tare_tensor *y = tare_add(t, tare_mul(t, x, seen), tare_mul(t, x, released));
+    tare_release(t, released);
+    assert_non_null(released->data);
+    backward(t, y);
+    assert_non_null(seen->data);
+    assert_null(released->data);
+    assert_near(x->grad[0], 5, 0);
+    tare_tape_free(t);
 }
 
 /* ---- computed again ---------------------------------------------------------------------------------------------- */
@@ -190,42 +247,97 @@ static void a_net_takes_less(void **state) {
     assert_true(peak[1] + (2 * BLOCKS - 3) * (size_t)N * sizeof(tare_real) <= peak[0]);
 }
 
+/* ---- a limit ----------------------------------------------------------------------------------------------------- */
+
+typedef struct run {
+    tare_real *dw;
+    size_t most[5]; /* in each step and those before */
+} run;
+
+/* Steps of blocks of a product and tanh over 40 rows; step 2 of four rows alone. */
+static run train(size_t limit) {
+    enum { BLOCKS = 8, COLS = 64, STEPS = 5 };
+    run r = { .dw = calloc(COLS * COLS, sizeof(tare_real)) };
+    tare_tape *t = tare_tape_new((tare_tape_opt){ .training = true, .guard = true });
+    tare_tape_limit_set(t, limit);
+    assert_non_null(r.dw);
+    for (int step = 0; step < STEPS; step++) {
+        tare_tape_reset(t);
+        tare_tensor *x = input(t, step == 2 ? 4 : 400, COLS), *w = input(t, COLS, COLS);
+        for (int i = 0; i < BLOCKS; i++) {
+            tare_tensor *h = tare_linear(t, x, w, NULL), *g = tare_gelu(t, h);
+            tare_release(t, h);
+            tare_tensor *sum = tare_scale(t, tare_add(t, x, g), 0.1);
+            tare_release(t, g);
+            x = sum;
+        }
+        backward(t, x);
+        assert_ok(tare_tape_guard(t));
+        for (int i = 0; i < COLS * COLS; i++) { r.dw[i] += w->grad[i]; }
+        r.most[step] = tare_tape_peak(t);
+    }
+    tare_tape_free(t);
+    return r;
+}
+
+static void a_limit_costs_time_and_no_bit(void **state) {
+    (void)state;
+    run free_ = train(0), least = train(1);
+    size_t most = free_.most[4];
+    assert_true(least.most[4] < most * 3 / 4);
+    for (size_t limit = least.most[4]; limit < most; limit += (most - least.most[4]) / 4) {
+        run r = train(limit);
+        for (int step = 0; step < 5; step++) { assert_true(r.most[step] <= limit + 16384); }
+        assert_true(r.most[4] >= r.most[0]); /* what there is room for is kept */
+        if (limit > least.most[4]) { assert_true(r.most[4] > least.most[4]); }
+        assert_memory_equal(free_.dw, r.dw, 64 * 64 * sizeof(tare_real));
+        free(r.dw);
+    }
+    free(free_.dw);
+    free(least.dw);
+}
+
 /* ---- all together ------------------------------------------------------------------------------------------------ */
 
-enum { OPS = 9, LAST_OF_ONE = 7, DEPTH = 14, LIVE = 4 };
+enum { OPS = 11, LAST_OF_ONE = 7, FIRST_PRODUCT = 9, DEPTH = 14, LIVE = 4, WIDTH = 256 };
 
-/* Elementwise ops, the last two of two inputs; with their promises, or as if they made none. */
+/* Elementwise ops, two of them of two inputs, and products; with their promises, or as if they made none. */
 static void choose_ops(tare_op *ops, bool promises) {
-    static const char *const names[OPS] = {
-        "relu", "sigmoid", "tanh", "silu", "gelu", "gelu_tanh", "sqrt", "add", "mul"
-    };
+    static const char *const names[OPS] = { "relu", "sigmoid", "tanh", "silu",   "gelu",  "gelu_tanh",
+                                            "sqrt", "add",     "mul",  "linear", "linear" };
     for (int i = 0; i < OPS; i++) {
         const tare_op *found = tare_op_find(names[i]);
         assert_non_null(found);
         ops[i] = *found;
-        if (!promises) { ops[i].flags &= ~(unsigned)(TARE_OP_INPLACE | TARE_OP_CHEAP); }
+        if (!promises) {
+            ops[i].flags &= ~(unsigned)(TARE_OP_INPLACE | TARE_OP_CHEAP | TARE_OP_AGAIN | TARE_OP_OVER_INPUT);
+        }
     }
 }
 
-/* The gradient of x through a net drawn from `seed`, whose results are used once, twice or never, and released after that. */
-static void through_a_random_net(uint64_t seed, int64_t rows, bool promises, tare_real *dx) {
+/* The gradients of x and of a weight through a net drawn from `seed`, whose results are used once, twice or never, and released after
+ * that; every other net has no memory to spare. */
+static void through_a_random_net(uint64_t seed, int64_t rows, bool promises, tare_real *grads) {
     tare_op ops[OPS];
     choose_ops(ops, promises);
     tare_rng rng = tare_rng_new(seed, "net");
     tare_tape *t = tare_tape_new((tare_tape_opt){ .training = true, .guard = rows < 100 });
-    tare_tensor *x = input(t, rows, 256), *live[LIVE] = { x, tare_scale(t, x, 0.5), tare_sigmoid(t, x), x };
+    tare_tape_limit_set(t, seed % 2);
+    tare_tensor *x = input(t, rows, WIDTH), *w = input(t, WIDTH, WIDTH);
+    tare_tensor *live[LIVE] = { x, tare_scale(t, x, 0.5), tare_sigmoid(t, x), x }, *weight = tare_scale(t, w, 0.05);
     for (int i = 0; i < DEPTH; i++) {
         uint32_t op = tare_rng_u32(&rng) % OPS, a = tare_rng_u32(&rng) % LIVE, b = tare_rng_u32(&rng) % LIVE;
-        tare_tensor *in[] = { live[a], live[b] }, *old = live[i % LIVE];
+        tare_tensor *in[] = { live[a], op < FIRST_PRODUCT ? live[b] : weight, NULL }, *old = live[i % LIVE];
         if (op == LAST_OF_ONE - 1) { in[0] = tare_sigmoid(t, in[0]); } /* a root of what is above zero */
-        live[i % LIVE] = tare_apply(t, &ops[op], in, op < LAST_OF_ONE ? 1 : 2, NULL);
+        live[i % LIVE] = tare_apply(t, &ops[op], in, ops[op].n_in, NULL);
         if (i >= LIVE) { tare_release(t, old); }
     }
     tare_tensor *y = live[0];
     for (int i = 1; i < LIVE; i++) { y = tare_add(t, y, live[i]); }
     backward(t, y);
     assert_ok(tare_tape_guard(t));
-    memcpy(dx, x->grad, (size_t)x->numel * sizeof *dx);
+    memcpy(grads, x->grad, (size_t)x->numel * sizeof *grads);
+    if (w->grad) { memcpy(grads + x->numel, w->grad, (size_t)w->numel * sizeof *grads); }
     tare_tape_free(t);
 }
 
@@ -236,8 +348,8 @@ static void promises_change_no_bit(void **state) {
         uint64_t nets;
     } cases[] = { { 3, 200 }, { N / 256, 6 } };
     for (int c = 0; c < 2; c++) {
-        size_t bytes = (size_t)cases[c].rows * 256 * sizeof(tare_real);
-        tare_real *plain = malloc(bytes), *kept = malloc(bytes);
+        size_t bytes = (size_t)(cases[c].rows + WIDTH) * WIDTH * sizeof(tare_real);
+        tare_real *plain = calloc(1, bytes), *kept = calloc(1, bytes);
         assert_true(plain && kept);
         for (uint64_t seed = 0; seed < cases[c].nets; seed++) {
             through_a_random_net(seed, cases[c].rows, false, plain);
@@ -254,11 +366,15 @@ int main(void) {
         cmocka_unit_test(activations_make_gradients_in_place),
         cmocka_unit_test(sums_share_nothing),
         cmocka_unit_test(ops_that_add_have_memory_of_their_own),
+        cmocka_unit_test(products_make_gradients_over_their_inputs),
+        cmocka_unit_test(values_that_others_read_are_not_written_over),
         cmocka_unit_test(leaky_relu_lets_its_input_go),
+        cmocka_unit_test(values_without_a_gradient_go_too),
         cmocka_unit_test(large_cheap_results_are_made_twice),
         cmocka_unit_test(what_is_gone_for_good_is_an_error),
         cmocka_unit_test(small_ones_are_kept),
         cmocka_unit_test(a_net_takes_less),
+        cmocka_unit_test(a_limit_costs_time_and_no_bit),
         cmocka_unit_test(promises_change_no_bit),
     };
     return cmocka_run_group_tests_name("tape_memory", tests, NULL, NULL);

@@ -58,7 +58,11 @@ static tare_tensor *fake_images(bench *b, int64_t i) {
     tare_rng rng = tare_rng_split(tare_rng_new(1, "noise"), (uint64_t)i);
     tare_rng_fill_normal(&rng, 0, 1, z->numel, z->data);
     tare_tensor *h = tare_forward(b->net[0]->children[0], b->tape, z);
-    return tare_forward(b->net[0]->children[1], b->tape, tare_reshape(b->tape, h, TARE_SHAPE(batch, 256, 4, 4)));
+    tare_tensor *image = tare_reshape(b->tape, h, TARE_SHAPE(batch, 256, 4, 4));
+    tare_tensor *y = tare_forward(b->net[0]->children[1], b->tape, image);
+    tare_release(b->tape, h);
+    tare_release(b->tape, image);
+    return y;
 }
 
 /* mean(max(0, 1 - sign D(x))) */

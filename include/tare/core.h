@@ -15,7 +15,7 @@ extern "C" {
 #endif
 
 #define TARE_VERSION "0.1.0"
-#define TARE_ABI     2 /* raised whenever a public struct or signature changes */
+#define TARE_ABI     3 /* raised whenever a public struct or signature changes */
 
 #if defined(__GNUC__)
 #define TARE_API               __attribute__((visibility("default")))
@@ -131,8 +131,8 @@ typedef struct tare_tensor {
     struct tare_tensor *base; /* whose data it shares (reshape), or NULL */
     /* the tape's own */
     int32_t handles; /* this tensor and its aliases, less those released */
+    int32_t readers; /* how many times backwards to come read its data */
     bool released;   /* tare_release has been called on it */
-    bool needed;     /* some backward reads its data */
 } tare_tensor;
 
 /* ---- random numbers ---------------------------------------------------------------------------------------------- */

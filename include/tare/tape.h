@@ -51,6 +51,10 @@ TARE_API void *tare_tape_fail(tare_tape *tape, tare_status status, const char *f
 TARE_API size_t tare_tape_peak(const tare_tape *tape);
 /* tare_tape_bytes - what they take at this moment. */
 TARE_API size_t tare_tape_bytes(const tare_tape *tape);
+/* tare_tape_limit_set - from now on a step should take no more than so many bytes: values of products (TARE_OP_AGAIN) are not kept for
+ * backward but computed again there, as many as it takes; the same bits for more time. The first step does so with all of them, the next
+ * ones with fewer, as far as there is room. What cannot be had is not: tare_tape_peak tells. 0: no limit. */
+TARE_API void tare_tape_limit_set(tare_tape *tape, size_t bytes);
 /* tare_tape_check_finite - from now on stop at the first op that makes NaN or Inf from finite inputs (or meets one in an
  * input or parameter), with TARE_ENONFINITE and a message naming op, layer and the range of its inputs. Slow: for replaying
  * a bad step. */
@@ -141,6 +145,11 @@ enum {
     /* a large result that has been released is computed again when backward wants to read it, rather than kept: forward costs little,
      * gives the same bits from the same inputs a second time, and changes nothing but its output and what it saves */
     TARE_OP_CHEAP = 8,
+    /* the same of an op that does cost something: where memory is short (tare_tape_limit_set) */
+    TARE_OP_AGAIN = 16,
+    /* the gradient of input 0 may be made in the memory of that input's values: backward reads them before it writes, and not again. The
+     * tape does so where no other backward is still to read them: tare_grad(n, 0) == n->in[0]->data. It wants TARE_OP_FRESH too */
+    TARE_OP_OVER_INPUT = 32,
 };
 
 /* Which values backward reads (reads): TARE_READS_IN(0) | TARE_READS_OUT ...; 0 means all of them. The others may be gone by then. */

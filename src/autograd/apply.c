@@ -90,30 +90,27 @@ static tare_status make_output(tare_tape *t, tare_node *n) {
         if (!n->saved) { return TARE_ENOMEM; }
     }
     y->requires_grad = n->grad;
+    t->made += tare__bytes(numel) + n->saved_bytes;
     return TARE_OK;
 }
 
-static tare_status run_forward(tare_tape *t, tare_node *n) {
+tare_status tare__run_forward(tare_tape *t, tare_node *n, bool again) {
     if (n->op->flags & TARE_OP_ALIAS) { return TARE_OK; }
     if (n->scratch_bytes) {
         n->scratch = tare__value_alloc(t, n->scratch_bytes);
         if (!n->scratch) { return TARE_ENOMEM; }
     }
-    if (t->trace) { t->trace->begin(t->trace->context, n, false); }
+    if (t->trace) { t->trace->begin(t->trace->context, n, again); }
     n->op->forward(n);
-    if (t->trace) { t->trace->end(t->trace->context, n, false); }
+    if (t->trace) { t->trace->end(t->trace->context, n, again); }
     tare__value_free(t, n->scratch, n->scratch_bytes, n);
     n->scratch = NULL;
     return t->status;
 }
 
 /* Remember which values backward will want, so that tare_release can let the others go. */
-static void mark_needed(tare_node *n) {
-    if (!n->grad || (n->op->flags & TARE_OP_ALIAS)) { return; }
-    for (int i = 0; i < n->n_in; i++) {
-        if (n->in[i] && tare__reads_input(n->op, i)) { tare__owner(n->in[i])->needed = true; }
-    }
-    if (tare__reads_result(n->op)) { n->out->needed = true; }
+static void mark_read(tare_node *n) {
+    if (n->grad && !(n->op->flags & TARE_OP_ALIAS)) { tare__count_readers(n, 1); }
 }
 
 /* ---- looking for NaN and Inf ------------------------------------------------------------------------------------- */
@@ -181,7 +178,7 @@ static tare_status apply(tare_tape *t, tare_node *n) {
     tare_status status = op->check(n);
     if (!status) { status = make_output(t, n); }
     if (!status && t->check_finite) { status = check_inputs_finite(n); }
-    if (!status) { status = run_forward(t, n); }
+    if (!status) { status = tare__run_forward(t, n, false); }
     if (!status && t->check_finite) { status = check_results_finite(n); }
     if (!status && !tape_reserve(t)) { status = TARE_ENOMEM; }
     return status;
@@ -200,6 +197,6 @@ tare_tensor *tare_apply(tare_tape *t, const tare_op *op, tare_tensor *const *in,
     t->node[t->length++] = n;
     t->next += 1 + (uint64_t)n->besides;
     n->out->node = n;
-    mark_needed(n);
+    mark_read(n);
     return n->out;
 }

@@ -63,6 +63,17 @@ static tare_tensor *lend_gradient(const tare_node *n) {
     return NULL;
 }
 
+/* The last to read the values of its first input may put the gradient where they lie. Parameters and the caller's inputs stay as they are. */
+static tare_tensor *lend_values(const tare_node *n) {
+    const unsigned overwrites = TARE_OP_OVER_INPUT | TARE_OP_FRESH;
+    tare_tensor *x = n->in[0], *owner = x ? tare__owner(x) : NULL;
+    if ((n->op->flags & overwrites) != overwrites || !x || !x->requires_grad || x->grad) { return NULL; }
+    if (!owner->node || !owner->data || owner->readers != 1 || x->node->done) { return NULL; }
+    x->grad = owner->data;
+    x->grad_fresh = true;
+    return x;
+}
+
 /* ---- one node ---------------------------------------------------------------------------------------------------- */
 
 typedef struct add_job {
@@ -104,10 +115,7 @@ static tare_status value_again(tare_tape *t, tare_tensor *x) {
     if (status) { return status; }
     x->data = tare__value_alloc(t, tare__bytes(x->numel));
     if (!x->data) { return TARE_ENOMEM; }
-    if (t->trace) { t->trace->begin(t->trace->context, n, true); }
-    n->op->forward(n);
-    if (t->trace) { t->trace->end(t->trace->context, n, true); }
-    return TARE_OK;
+    return tare__run_forward(t, n, true);
 }
 
 /* Compute again what went when it was released (TARE_OP_CHEAP): inputs of n, all of them or those that backward reads. They are
@@ -125,10 +133,23 @@ static tare_status values_again(tare_tape *t, tare_node *n, bool all) {
     return TARE_OK;
 }
 
+/* What was made without a gradient, and nobody reads any more, has no backward of its own that would give it back. */
+static void done_reading(tare_tape *t, const tare_node *n) {
+    tare__count_readers(n, -1);
+    for (int i = 0; i < n->n_in; i++) {
+        tare_tensor *x = n->in[i] ? tare__owner(n->in[i]) : NULL;
+        if (!x || !x->node || x->node->grad || x->readers > 0 || x->handles > 0) { continue; }
+        tare__value_free(t, x->data, tare__bytes(x->numel), x->node);
+        x->data = NULL;
+    }
+}
+
 static tare_status op_backward(tare_tape *t, tare_node *n) {
     const tare_tensor *lent = lend_gradient(n);
     tare_status status = values_again(t, n, false);
-    if (!status) { status = open_gradients(t, n); }
+    if (status) { return status; }
+    tare_tensor *over = lend_values(n);
+    status = open_gradients(t, n);
     if (status) { return status; }
     if (n->grad_scratch_bytes) {
         n->scratch = tare__value_alloc(t, n->grad_scratch_bytes);
@@ -143,6 +164,8 @@ static tare_status op_backward(tare_tape *t, tare_node *n) {
         if (n->in[i] && n->in[i]->requires_grad) { n->in[i]->grad_fresh = false; }
     }
     if (lent) { n->out->grad = NULL; }
+    if (over) { over->data = tare__owner(over)->data = NULL; }
+    done_reading(t, n);
     return t->status;
 }
 
@@ -180,6 +203,15 @@ static tare_status run_backward(tare_tape *t, tare_tensor *y) {
     return t->status;
 }
 
+/* How much to let go from now on, after a step as large as any before; smaller ones say nothing. A step that keeps more takes as much
+ * more at most, so none of its size passes the limit once the first has not. */
+static void keep_to_limit(tare_tape *t) {
+    if (!t->limit || t->made < t->most_made) { return; }
+    size_t need = t->values.high + t->gone;
+    t->most_made = t->made;
+    t->to_go = need > t->limit ? need - t->limit : 0;
+}
+
 static tare_status start_backward(tare_tape *t, tare_tensor *y, const tare_real *dy) {
     if (!y->requires_grad) {
         return tare_fail(TARE_EINVAL, "backward: nothing upstream of the loss requires a gradient");
@@ -192,7 +224,9 @@ static tare_status start_backward(tare_tape *t, tare_tensor *y, const tare_real 
     if (!y->grad) { return TARE_ENOMEM; }
     memcpy(y->grad, dy, tare__bytes(y->numel));
     y->grad_fresh = false;
-    return run_backward(t, y);
+    tare_status status = run_backward(t, y);
+    if (!status) { keep_to_limit(t); }
+    return status;
 }
 
 tare_status tare_backward_from(tare_tape *t, tare_tensor *y, const tare_real *dy) {

@@ -104,6 +104,7 @@ void *tare__pool_alloc(tare__pool *p, size_t bytes) {
     if (p->hole[i].size == 0) { hole_remove(p, i); }
     p->blocks++;
     p->used += bytes;
+    if (p->used > p->high) { p->high = p->used; }
     if (p->used > p->peak) { p->peak = p->used; }
     return memory;
 }
@@ -126,7 +127,7 @@ bool tare__pool_holds(const tare__pool *p, const void *memory) {
 void tare__pool_reset(tare__pool *p) {
     size_t total = 0;
     for (size_t i = 0; i < p->chunks; i++) { total += p->chunk_size[i]; }
-    p->holes = p->blocks = p->used = 0;
+    p->holes = p->blocks = p->used = p->high = 0;
     if (p->chunks > 1) {
         while (p->chunks) { tare_free(p->chunk[--p->chunks]); }
         add_chunk(p, total); /* where this fails, the next allocation tries again and reports it */

@@ -18,8 +18,8 @@ typedef struct tare__pool {
     char **chunk;
     size_t *chunk_size;
     size_t chunks, chunk_room;
-    size_t blocks;     /* handed out */
-    size_t used, peak; /* bytes */
+    size_t blocks;           /* handed out */
+    size_t used, high, peak; /* bytes; high: most since the reset, peak: since ever */
 } tare__pool;
 
 /* 64-byte aligned; NULL with TARE_ENOMEM's message set. */

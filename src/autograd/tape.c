@@ -10,7 +10,7 @@
 enum { GUARD_BYTES = 64, GUARD_PATTERN = 0xC5, POISON = 0xFF };
 
 /* Smaller results are kept even where they are cheap: they are not what fills the memory. */
-enum { AGAIN_BYTES = 2 << 20 };
+enum { AGAIN_BYTES = 1 << 20 };
 
 /* ---- life -------------------------------------------------------------------------------------------------------- */
 
@@ -45,6 +45,7 @@ void tare_tape_reset(tare_tape *t) {
     t->status = TARE_OK;
     t->error[0] = 0;
     t->overrun = false;
+    t->made = t->gone = 0;
     start_step(t, t->step + 1);
 }
 
@@ -57,6 +58,11 @@ size_t tare_tape_peak(const tare_tape *t) {
     return t->values.peak + t->records.peak + (t->inner ? tare_tape_peak(t->inner) : 0);
 }
 size_t tare_tape_bytes(const tare_tape *t) { return t->values.used + (t->inner ? tare_tape_bytes(t->inner) : 0); }
+void tare_tape_limit_set(tare_tape *t, size_t bytes) {
+    t->limit = bytes;
+    t->to_go = SIZE_MAX;
+    t->most_made = 0;
+}
 void tare_tape_check_finite(tare_tape *t, bool on) { t->check_finite = on; }
 
 int64_t tare_tape_length(const tare_tape *t) { return t->length; }
@@ -147,22 +153,34 @@ tare_status tare_tape_guard(tare_tape *t) {
     return t->status;
 }
 
-/* A large result of a cheap op, all of whose inputs will be there in backward (values_again). */
-static bool can_come_again(const tare_tensor *x) {
-    const tare_node *n = x->node;
-    if (!(n->op->flags & TARE_OP_CHEAP) || !n->grad || tare__reads_result(n->op) || n->scratch_bytes) { return false; }
+/* All its inputs will be there in backward (values_again), which needs nothing beside them: none is gone before n's backward has read
+ * it. */
+static bool can_come_again(const tare_node *n) {
+    if (!n->grad || tare__reads_result(n->op)) { return false; }
     for (int i = 0; i < n->n_in; i++) {
         const tare_tensor *in = n->in[i] ? tare__owner(n->in[i]) : NULL;
-        if (in && in->node && !in->needed) { return false; }
+        if (in && in->node && !tare__reads_input(n->op, i)) { return false; }
     }
-    return tare__bytes(x->numel) >= AGAIN_BYTES;
+    return true;
+}
+
+/* Is this result, which backward will read, better computed again than kept? Where the tape has a limit the first of a step go: the
+ * last would be there again at once, as backward begins with them. */
+static bool comes_again(tare_tape *t, const tare_tensor *x) {
+    size_t bytes = tare__bytes(x->numel);
+    bool cheap = x->node->op->flags & TARE_OP_CHEAP, again = x->node->op->flags & TARE_OP_AGAIN;
+    bool short_of_memory = t->limit && t->gone < t->to_go;
+    if (!(cheap && bytes >= AGAIN_BYTES) && !((cheap || again) && short_of_memory)) { return false; }
+    if (!can_come_again(x->node)) { return false; }
+    if (!cheap || bytes < AGAIN_BYTES) { t->gone += bytes; }
+    return true;
 }
 
 void tare_release(tare_tape *t, tare_tensor *x) {
     if (!x || x->released || x->is_param) { return; }
     tare_tensor *owner = tare__owner(x);
     x->released = true;
-    if (--owner->handles > 0 || !owner->node || (owner->needed && !can_come_again(owner))) { return; }
+    if (--owner->handles > 0 || !owner->node || (owner->readers && !comes_again(t, owner))) { return; }
     tare__value_free(t, owner->data, tare__bytes(owner->numel), owner->node);
     owner->data = x->data = NULL;
 }

@@ -23,6 +23,8 @@ struct tare_tape {
     uint64_t step;
     tare_rng step_rng;
     bool check_finite;
+    /* a limit of memory, and bytes of this step: results made, those let go to be computed again, and how many of them to let go */
+    size_t limit, made, gone, to_go, most_made;
     bool overrun; /* a canary was found damaged */
     tare_status status;
     char error[TARE__ERROR_SIZE];
@@ -35,6 +37,9 @@ void tare__value_free(tare_tape *t, void *memory, size_t bytes, const tare_node 
 
 /* Take this thread's last message as the tape's error, unless it has one. */
 tare_status tare__tape_fail_last(tare_tape *t, tare_status status);
+
+/* apply.c. Forward with its scratch; `again`: for backward, which the trace is told. */
+tare_status tare__run_forward(tare_tape *t, tare_node *n, bool again);
 
 /* A zeroed tensor with its data still NULL. */
 tare_tensor *tare__tensor_new(tare_tape *t, tare_shape shape, int64_t numel);
@@ -50,5 +55,13 @@ static inline bool tare__reads_input(const tare_op *op, int i) {
 
 /* The tensor that owns the data x shows. */
 static inline tare_tensor *tare__owner(tare_tensor *x) { return x->base ? x->base : x; }
+
+/* Backward of n will read so many values, or (-1) has read them. */
+static inline void tare__count_readers(const tare_node *n, int more) {
+    for (int i = 0; i < n->n_in; i++) {
+        if (n->in[i] && tare__reads_input(n->op, i)) { tare__owner(n->in[i])->readers += more; }
+    }
+    if (tare__reads_result(n->op)) { n->out->readers += more; }
+}
 
 #endif

@@ -12,7 +12,9 @@ typedef struct conv2d {
 
 static tare_tensor *forward(tare_layer *self, tare_tape *tape, tare_tensor *x) {
     const conv2d *c = (const conv2d *)self;
-    return tare_conv2d(tape, x, tare_layer_weight(self, tape), c->bias, c->opt);
+    tare_tensor *w = tare_layer_weight(self, tape), *y = tare_conv2d(tape, x, w, c->bias, c->opt);
+    tare_release(tape, w); /* what transforms have made */
+    return y;
 }
 
 void tare__conv2d_describe(const tare_layer *layer, const tare__conv2d_words *words, char *text, size_t size) {

@@ -11,7 +11,9 @@ typedef struct conv_transpose2d {
 
 static tare_tensor *forward(tare_layer *self, tare_tape *tape, tare_tensor *x) {
     const conv_transpose2d *c = (const conv_transpose2d *)self;
-    return tare_conv_transpose2d(tape, x, tare_layer_weight(self, tape), c->bias, c->opt);
+    tare_tensor *w = tare_layer_weight(self, tape), *y = tare_conv_transpose2d(tape, x, w, c->bias, c->opt);
+    tare_release(tape, w); /* what transforms have made */
+    return y;
 }
 
 static void describe(const tare_layer *self, char *text, size_t size) {

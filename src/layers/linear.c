@@ -10,7 +10,9 @@ typedef struct linear {
 } linear;
 
 static tare_tensor *forward(tare_layer *self, tare_tape *tape, tare_tensor *x) {
-    return tare_linear(tape, x, tare_layer_weight(self, tape), ((linear *)self)->bias);
+    tare_tensor *w = tare_layer_weight(self, tape), *y = tare_linear(tape, x, w, ((linear *)self)->bias);
+    tare_release(tape, w); /* what transforms have made */
+    return y;
 }
 
 static void describe(const tare_layer *self, char *text, size_t size) {

@@ -1,7 +1,7 @@
 /* spectral_norm.c - a weight divided by its largest singular value, which power iteration follows from step to step.
  *
  * Miyato et al. 2018, arXiv:1802.05957. With u and v taken as constants sigma = u' W v, so the gradient through 1 / sigma comes
- * from ordinary ops; u v' is copied onto the tape, so that two forwards before one backward each keep their own.
+ * from ordinary ops; u and v are copied onto the tape, so that two forwards before one backward each keep their own.
  *
  * Of a convolution, plain or transposed, W may also be the operator on images of a given size: W v is what it makes of an image
  * and W'u what its backward does. */
@@ -164,7 +164,15 @@ static tare_tensor *sigma_conv(const spectral_norm *sn, const tare_layer *layer,
 
 /* ---- as a transform ----------------------------------------------------------------------------------------------- */
 
+/* Where a row lies together W v is a product, which keeps v and no matrix for backward. */
+static tare_tensor *sigma_rows(const spectral_norm *sn, const matrix *m, tare_tape *tape, tare_tensor *weight) {
+    tare_tensor *u = tare_input(tape, TARE_SHAPE(1, m->rows), sn->u->data);
+    tare_tensor *v = tare_input(tape, TARE_SHAPE(1, m->cols), sn->v->data);
+    return dot(tape, tare_linear(tape, v, tare_reshape(tape, weight, TARE_SHAPE(m->rows, m->cols)), NULL), u);
+}
+
 static tare_tensor *sigma_matrix(const spectral_norm *sn, const matrix *m, tare_tape *tape, tare_tensor *weight) {
+    if (m->inner == m->cols) { return sigma_rows(sn, m, tape, weight); }
     tare_tensor *uv = tare_input(tape, weight->shape, NULL);
     for (int64_t r = 0; uv && r < m->rows; r++) {
         for (int64_t c = 0; c < m->cols; c += m->inner) {

@@ -270,12 +270,6 @@ static void backward(tare_node *n) {
     const tare_real *dy = n->out->grad;
     tare_real *dx = tare_grad(n, 0), *dw = tare_grad(n, 1), *db = n->in[2] ? tare_grad(n, 2) : NULL;
     bool add_b = db && tare_grad_add(n, 2);
-    if (dx) {
-        tare__conv2d_pass p = { .v = v, .from = dy, .weight = n->in[1]->data, .to = dx, .macs = n->macs };
-        p.add = tare_grad_add(n, 0);
-        p.scratch = n->scratch;
-        tare__conv2d_back(&p);
-    }
     if (dw) {
         tare__conv2d_sums s = { .v = v, .x = n->in[0]->data, .y = dy, .dw = dw, .db = db, .add_b = add_b };
         s.add_w = tare_grad_add(n, 1);
@@ -284,6 +278,12 @@ static void backward(tare_node *n) {
     } else if (db) {
         tare__conv2d_bias b = { v.n, v.groups * v.k, v.oh * v.ow, dy, db, add_b };
         tare__conv2d_bias_sum(&b);
+    }
+    if (dx) { /* last, since it may lie where x does */
+        tare__conv2d_pass p = { .v = v, .from = dy, .weight = n->in[1]->data, .to = dx, .macs = n->macs };
+        p.add = tare_grad_add(n, 0);
+        p.scratch = n->scratch;
+        tare__conv2d_back(&p);
     }
 }
 
@@ -323,7 +323,7 @@ const tare_op tare_op_conv2d = {
     .n_in = 3,
     .n_optional = 1,
     .attr_size = sizeof(tare_conv2d_opt),
-    .flags = TARE_OP_FRESH,
+    .flags = TARE_OP_FRESH | TARE_OP_AGAIN | TARE_OP_OVER_INPUT,
     .reads = TARE_READS_IN(0) | TARE_READS_IN(1),
     .check = check,
     .forward = forward,

@@ -128,12 +128,6 @@ static void backward(tare_node *n) {
     tare__conv2d v = sizes_of(n);
     const tare_real *dy = n->out->grad;
     tare_real *dx = tare_grad(n, 0), *dw = tare_grad(n, 1), *db = n->in[2] ? tare_grad(n, 2) : NULL;
-    if (dx) {
-        tare__conv2d_pass p = { .v = v, .from = dy, .weight = n->in[1]->data, .to = dx, .macs = n->macs };
-        p.add = tare_grad_add(n, 0);
-        p.scratch = n->scratch;
-        tare__conv2d_ahead(&p);
-    }
     if (dw) {
         tare__conv2d_sums s = { .v = v, .x = dy, .y = n->in[0]->data, .dw = dw, .add_w = tare_grad_add(n, 1) };
         s.scratch = n->scratch;
@@ -142,6 +136,12 @@ static void backward(tare_node *n) {
     if (db) {
         tare__conv2d_bias b = { v.n, v.groups * v.c, v.h * v.w, dy, db, tare_grad_add(n, 2) };
         tare__conv2d_bias_sum(&b);
+    }
+    if (dx) { /* last, since it may lie where x does */
+        tare__conv2d_pass p = { .v = v, .from = dy, .weight = n->in[1]->data, .to = dx, .macs = n->macs };
+        p.add = tare_grad_add(n, 0);
+        p.scratch = n->scratch;
+        tare__conv2d_ahead(&p);
     }
 }
 
@@ -179,7 +179,7 @@ const tare_op tare_op_conv_transpose2d = {
     .n_in = 3,
     .n_optional = 1,
     .attr_size = sizeof(tare_conv_transpose2d_opt),
-    .flags = TARE_OP_FRESH,
+    .flags = TARE_OP_FRESH | TARE_OP_AGAIN | TARE_OP_OVER_INPUT,
     .reads = TARE_READS_IN(0) | TARE_READS_IN(1),
     .check = check,
     .forward = forward,

@@ -79,11 +79,11 @@ static void backward(tare_node *n) {
     sizes s = sizes_of(n);
     const tare_real *dy = n->out->grad;
     tare_real *dx = tare_grad(n, 0), *dw = tare_grad(n, 1), *db = n->in[2] ? tare_grad(n, 2) : NULL;
-    if (dx) {
-        tare_gemm(false, false, s.rows, s.in, s.out, 1, dy, s.out, n->in[1]->data, s.in, tare_grad_add(n, 0), dx, s.in);
-    }
     if (dw) {
         tare_gemm(true, false, s.out, s.in, s.rows, 1, dy, s.out, n->in[0]->data, s.in, tare_grad_add(n, 1), dw, s.in);
+    }
+    if (dx) { /* after dw, since it may lie where x does */
+        tare_gemm(false, false, s.rows, s.in, s.out, 1, dy, s.out, n->in[1]->data, s.in, tare_grad_add(n, 0), dx, s.in);
     }
     if (db) {
         bias_job job = { s, dy, db, tare_grad_add(n, 2) };
@@ -106,7 +106,7 @@ const tare_op tare_op_linear = {
     .name = "linear",
     .n_in = 3,
     .n_optional = 1,
-    .flags = TARE_OP_FRESH,
+    .flags = TARE_OP_FRESH | TARE_OP_AGAIN | TARE_OP_OVER_INPUT,
     .reads = TARE_READS_IN(0) | TARE_READS_IN(1),
     .check = check,
     .forward = forward,
