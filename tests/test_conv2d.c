@@ -213,6 +213,16 @@ static void test_winograd(void **state) {
         /* many tiles, few weights: a block of tiles at a time */
         { 8, 32, 29, 31, 36, 3, 3, { .pad = 1 }, false },
         { 5, 28, 60, 50, 32, 4, 4, { .stride = 2, .pad = 1 }, false },
+        /* windows that a side of taps is missing in, of which dX has more than one kind */
+        { 4, 32, 16, 16, 64, 3, 3, { .stride = 2, .pad = 1 }, false },
+        { 3, 64, 15, 13, 70, 3, 3, { .stride = 2 }, true },
+        { 2, 130, 14, 14, 160, 3, 3, { .stride = 2, .pad = 1 }, false },
+        { 2, 48, 12, 17, 64, 3, 4, { .stride = 2, .pad = 2 }, false },
+        { 2, 48, 13, 16, 64, 2, 3, { .pad = 1 }, false },
+        { 2, 48, 13, 16, 64, 3, 1, { .pad = 1 }, true },
+        { 4, 64, 28, 28, 64, 5, 5, { .stride = 2, .pad = 2 }, false },
+        { 4, 64, 27, 28, 64, 6, 6, { .stride = 2, .pad = 2 }, false },
+        { 4, 48, 27, 28, 48, 7, 7, { .stride = 3, .pad = 3 }, false },
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) { check(&cases[i]); }
 }

@@ -32,6 +32,7 @@ typedef struct tare__wino {
      * j w_column + a w_side + b]; for each pair w_size numbers lie together */
     const tare_real *weight, *weight_end;
     int64_t w_filter, w_channel, w_first, w_row, w_column, w_side, w_size;
+    int64_t taps_h, taps_w; /* how many there are, all phases counted; the others are 0 */
     /* from x to y */
     const tare_real
         *panels; /* the transformed weights: [panel][n^2][pitch][2 vectors of filters], a line between positions */
@@ -54,6 +55,7 @@ enum {
     TARE__WINO_LINE = 16,                               /* between positions, against a power of two */
     TARE__WINO_TILES = 56,                              /* most tiles at a time */
     TARE__WINO_WEIGHTS = (1 << 19) / sizeof(tare_real), /* numbers of a panel's transformed weights at a time, whole */
+    TARE__WINO_MOST_TAPS = 36,                          /* most weights of a filter and channel, w_size */
 };
 
 static inline int64_t tare__wino_n(const tare__wino *w) { return w->taps + TARE__WINO_TILE - 1; }

@@ -79,11 +79,13 @@ static ALWAYS_INLINE void line_dy(const tare_real *d, int64_t step, tare_real *v
 #define AT_MINUS_A(taps) ((tare_real)((taps) == 3 ? -128.0 / 243 : -32.0 / 81))
 #define AT_B(taps)       ((tare_real)((taps) == 3 ? 32.0 / 243 : 32.0 / 81))
 
-/* `taps` weights to n values. */
-static ALWAYS_INLINE void line_weight(const tare_real *g, int64_t step, tare_real *v, int64_t to, const int taps) {
-    vec g0 = vec_load(g), g1 = vec_load(g + step);
+/* `taps` weights, of which the first `some` are there and the others are 0, to n values. */
+static ALWAYS_INLINE void line_weight(const tare_real *g, int64_t step, int64_t some, tare_real *v, int64_t to,
+                                      const int taps) {
+    const vec zero = { 0 };
+    vec g0 = some > 0 ? vec_load(g) : zero, g1 = some > 1 ? vec_load(g + step) : zero;
     if (taps == 3) {
-        vec g2 = vec_load(g + 2 * step);
+        vec g2 = some > 2 ? vec_load(g + 2 * step) : zero;
         vec even = (g0 + g2 * A2) * AT_A(3), odd = g1 * (A * AT_A(3));
         vec far_even = (g0 + g2 * B2) * AT_B(3), far_odd = g1 * (B * AT_B(3));
         vec_store(v, g0 * AT_0(3));
@@ -101,8 +103,9 @@ static ALWAYS_INLINE void line_weight(const tare_real *g, int64_t step, tare_rea
     }
 }
 
-/* n sums to the gradients of `taps` weights: line_weight, transposed. */
-static ALWAYS_INLINE void line_dw(const tare_real *s, int64_t step, tare_real *g, int64_t to, const int taps) {
+/* n sums to the gradients of the first `some` of `taps` weights: line_weight, transposed. */
+static ALWAYS_INLINE void line_dw(const tare_real *s, int64_t step, tare_real *g, int64_t to, int64_t some,
+                                  const int taps) {
     vec s0 = vec_load(s) * AT_0(taps), s1 = vec_load(s + step) * AT_A(taps);
     vec s2 = vec_load(s + 2 * step) * AT_MINUS_A(taps), s3 = vec_load(s + 3 * step) * AT_B(taps);
     vec s4 = vec_load(s + 4 * step), even = s1 + s2, odd = s1 - s2;
@@ -110,11 +113,11 @@ static ALWAYS_INLINE void line_dw(const tare_real *s, int64_t step, tare_real *g
         s4 *= AT_B(3);
         vec far_even = s3 + s4, far_odd = s3 - s4;
         vec_store(g, s0 + even + far_even);
-        vec_store(g + to, odd * A + far_odd * B);
-        vec_store(g + 2 * to, even * A2 + far_even * B2 + vec_load(s + 5 * step));
+        if (some > 1) { vec_store(g + to, odd * A + far_odd * B); }
+        if (some > 2) { vec_store(g + 2 * to, even * A2 + far_even * B2 + vec_load(s + 5 * step)); }
     } else {
         vec_store(g, s0 + even + s3);
-        vec_store(g + to, odd * A + s3 * B + s4);
+        if (some > 1) { vec_store(g + to, odd * A + s3 * B + s4); }
     }
 }
 

@@ -10,8 +10,8 @@
 #include <string.h>
 
 enum {
-    N = 6,          /* positions on a side, */
-    MOST_TAPS = 16, /* weights of a filter and channel, at most */
+    N = 6, /* positions on a side, at most */
+    MOST_TAPS = TARE__WINO_MOST_TAPS,
     TURNED = (TARE__WINO_CHANNELS * MOST_TAPS + VL) * VL,
 };
 
@@ -57,13 +57,30 @@ static inline void turn_unit(const tare__wino *w, const weight_unit *u, tare_rea
     }
 }
 
-/* One channel's weights of one phase, g[taps][taps] in steps of `row` and `column`, to positions `step` apart. */
-static ALWAYS_INLINE void spread(const tare_real *g, int64_t row, int64_t column, tare_real *to, int64_t step,
-                                 const int taps) {
+/* One channel's weights of one phase: tap (i, j) at i row + j column, those of so many rows and columns; the others are 0. */
+typedef struct phase_taps {
+    int64_t first, row, column, rows, columns;
+} phase_taps;
+
+/* Of a window whose rows lie `side` apart. */
+static inline phase_taps taps_of(const tare__wino *w, int64_t phase, int64_t side, int64_t first, int64_t row,
+                                 int64_t column) {
+    int64_t a = phase / w->stride, b = phase % w->stride;
+    return (phase_taps){ .first = first + a * side + b,
+                         .row = row,
+                         .column = column,
+                         .rows = (w->taps_h - a + w->stride - 1) / w->stride,
+                         .columns = (w->taps_w - b + w->stride - 1) / w->stride };
+}
+
+/* One channel's weights of one phase to positions `step` apart. */
+static ALWAYS_INLINE void spread(const tare_real *g, const phase_taps *t, tare_real *to, int64_t step, const int taps) {
     _Alignas(64) tare_real half[N * 3 * VL];
     const int n = taps + TARE__WINO_TILE - 1;
-    for (int j = 0; j < taps; j++) { line_weight(g + j * column, row, half + j * VL, 3 * VL, taps); }
-    for (int i = 0; i < n; i++) { line_weight(half + i * 3 * VL, VL, to + i * n * step, step, taps); }
+    for (int j = 0; j < taps; j++) {
+        line_weight(g + j * t->column * VL, t->row * VL, j < t->columns ? t->rows : 0, half + j * VL, 3 * VL, taps);
+    }
+    for (int i = 0; i < n; i++) { line_weight(half + i * 3 * VL, VL, t->columns, to + i * n * step, step, taps); }
 }
 
 /* A unit's transformed weights: to[position][channels of all phases from c0 on][NR], positions `step` apart. Channels that are
@@ -74,10 +91,10 @@ static ALWAYS_INLINE void spread_unit(const tare__wino *w, const weight_unit *u,
     int64_t phases = w->stride * w->stride, full = (u->channels + VL - 1) / VL * VL;
     turn_unit(w, u, turned);
     for (int64_t phase = 0; phase < phases; phase++) {
-        int64_t first = w->w_first + phase / w->stride * w->w_side + phase % w->stride;
+        phase_taps t = taps_of(w, phase, w->w_side, w->w_first, w->w_row, w->w_column);
         for (int64_t c = 0; c < u->channels; c++) {
-            const tare_real *g = turned + (c * w->w_size + first) * VL;
-            spread(g, w->w_row * VL, w->w_column * VL, to + pitch_at(w, c, phase) * NR, step, taps);
+            const tare_real *g = turned + (c * w->w_size + t.first) * VL;
+            spread(g, &t, to + pitch_at(w, c, phase) * NR, step, taps);
         }
         for (int64_t c = u->channels; c < full; c++) {
             tare_real *rest = to + pitch_at(w, c, phase) * NR;
@@ -96,8 +113,8 @@ typedef struct position_sums {
 } position_sums;
 
 /* The sums of all shares for one channel of one phase, to its weights' gradients. */
-static ALWAYS_INLINE void gather(const position_sums *s, const tare_real *from, tare_real *g, int64_t row,
-                                 int64_t column, const int taps) {
+static ALWAYS_INLINE void gather(const position_sums *s, const tare_real *from, tare_real *g, const phase_taps *t,
+                                 const int taps) {
     _Alignas(64) tare_real sums[N * N * VL], half[3 * N * VL];
     const int n = taps + TARE__WINO_TILE - 1;
     for (int p = 0; p < n * n; p++) {
@@ -105,8 +122,10 @@ static ALWAYS_INLINE void gather(const position_sums *s, const tare_real *from, 
         for (int64_t i = 1; i < s->shares; i++) { sum += vec_load(from + i * s->share + p * s->step); }
         vec_store(sums + p * VL, sum);
     }
-    for (int j = 0; j < n; j++) { line_dw(sums + j * VL, n * VL, half + j * VL, N * VL, taps); }
-    for (int i = 0; i < taps; i++) { line_dw(half + i * N * VL, VL, g + i * row, column, taps); }
+    for (int j = 0; j < n; j++) { line_dw(sums + j * VL, n * VL, half + j * VL, N * VL, taps, taps); }
+    for (int i = 0; i < t->rows; i++) {
+        line_dw(half + i * N * VL, VL, g + i * t->row * VL, t->column * VL, t->columns, taps);
+    }
 }
 
 /* turned[weight][VL filters] to, or added to, the filters' own rows. */
@@ -131,11 +150,11 @@ static inline void put_weights(const tare_real *turned, int64_t count, int64_t f
 static ALWAYS_INLINE void gather_unit(const tare__wino *w, const weight_unit *u, const position_sums *s, tare_real *to,
                                       bool add, const int taps) {
     _Alignas(64) tare_real turned[TURNED];
-    int64_t phases = w->stride * w->stride, side = w->taps * w->stride, size = side * side;
+    int64_t phases = w->stride * w->stride, size = w->taps_h * w->taps_w;
     for (int64_t phase = 0; phase < phases; phase++) {
+        phase_taps t = taps_of(w, phase, w->taps_w, 0, w->stride * w->taps_w, w->stride);
         for (int64_t c = 0; c < u->channels; c++) {
-            tare_real *g = turned + (c * size + phase / w->stride * side + phase % w->stride) * VL;
-            gather(s, s->from + pitch_at(w, c, phase) * s->pitch, g, w->stride * side * VL, w->stride * VL, taps);
+            gather(s, s->from + pitch_at(w, c, phase) * s->pitch, turned + (c * size + t.first) * VL, &t, taps);
         }
     }
     put_weights(turned, u->channels * size, u->filters, to + u->k * w->channels * size + u->c0 * size,

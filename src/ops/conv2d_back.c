@@ -119,7 +119,8 @@ static bool phase_is_empty(const phase *a, const phase *b) { return a->taps == 0
 
 static bool phase_is_wino(const tare__conv2d *v, const phase *a, const phase *b, tare__wino *w) {
     tare__conv c = phase_conv(v, a, b);
-    return v->groups == 1 && a->count > 0 && b->count > 0 && tare__wino_pass_of(&c, v->n, w);
+    bool fits = v->groups == 1 && v->r * v->s <= TARE__WINO_MOST_TAPS && a->count > 0 && b->count > 0;
+    return fits && tare__wino_pass_of(&c, v->n, w);
 }
 
 static bool phase_is_wide(const tare__conv2d *v, const phase *a, const phase *b) {

@@ -14,13 +14,19 @@ enum {
 
 static int64_t lanes_of(void) { return tare__kernels()->lanes; }
 
+static int64_t taps_of(const tare__conv *c) { return tare__ceil_div(tare__max(c->taps_h, c->taps_w), c->stride_h); }
+
 static bool shape_fits(const tare__conv *c) {
-    if (c->dil_h != 1 || c->dil_w != 1 || c->taps_h != c->taps_w || c->stride_h != c->stride_w) { return false; }
-    return c->stride_h == 1 ? c->taps_h == 2 || c->taps_h == 3 : c->stride_h == 2 && c->taps_h == 4;
+    if (c->dil_h != 1 || c->dil_w != 1 || c->taps_h < 1 || c->taps_w < 1 || c->stride_h != c->stride_w) {
+        return false;
+    }
+    return c->stride_h == 1 ? taps_of(c) == 2 || taps_of(c) == 3 : c->stride_h == 2 && taps_of(c) == 2;
 }
 
 static void sizes_of(const tare__conv *c, int64_t images, tare__wino *w) {
-    *w = (tare__wino){ .taps = c->taps_h / c->stride_h,
+    *w = (tare__wino){ .taps = taps_of(c),
+                       .taps_h = c->taps_h,
+                       .taps_w = c->taps_w,
                        .stride = c->stride_h,
                        .images = images,
                        .channels = c->channels,
@@ -54,9 +60,8 @@ static int64_t tiles_that_fit(const tare__wino *w, int64_t width) {
 
 /* Cycles as the sum is written, and this way, but for what `extra` says. */
 static double direct_cost(const tare__wino *w) {
-    double outputs = (double)(w->images * w->out_h * w->out_w),
-           area = (double)(w->taps * w->taps * w->stride * w->stride);
-    return outputs * area * (double)w->channels * (double)w->filters / (double)lanes_of() * 0.6;
+    double outputs = (double)(w->images * w->out_h * w->out_w), area = (double)(w->taps_h * w->taps_w);
+    return outputs * area * (double)w->channels * (double)w->filters / (double)lanes_of() * (w->stride == 2 ? 1.0 : 0.6);
 }
 
 static double wino_cost(const tare__wino *w, double in_times, double extra) {
