@@ -9,7 +9,9 @@ enum {
     IN_COST = 200,         /* cycles, roughly: transforming a tile of a vector of channels, */
     OUT_COST = 200,        /* of filters, */
     WEIGHT_COST = 100,     /* one channel's weights for a vector of filters, */
-    TRAFFIC_COST = 3,      /* ten numbers to or from the third-level cache */
+    OUTPUT_COST = 120,     /* an output of the plain sum under a stride of 2, beside its products, for such a vector, */
+    OUTPUT_COST_DW = 40,   /* the same where dW is summed, */
+    TRAFFIC_COST = 3,    /* ten numbers to or from the third-level cache */
 };
 
 static int64_t lanes_of(void) { return tare__kernels()->lanes; }
@@ -58,10 +60,11 @@ static int64_t tiles_that_fit(const tare__wino *w, int64_t width) {
     return tare__min(TARE__WINO_TILES, (TARE__WINO_IN / positions(w) - TARE__WINO_LINE) / width);
 }
 
-/* Cycles as the sum is written, and this way, but for what `extra` says. */
-static double direct_cost(const tare__wino *w) {
+/* Cycles as the sum is written, `output` of them for each output under a stride, and this way, but for what `extra` says. */
+static double direct_cost(const tare__wino *w, double output) {
     double outputs = (double)(w->images * w->out_h * w->out_w), area = (double)(w->taps_h * w->taps_w);
-    return outputs * area * (double)w->channels * (double)w->filters / (double)lanes_of() * (w->stride == 2 ? 1.0 : 0.6);
+    double each = area * (double)w->channels * 0.6 + (w->stride == 1 ? 0 : output);
+    return outputs * (double)w->filters / (double)lanes_of() * each;
 }
 
 static double wino_cost(const tare__wino *w, double in_times, double extra) {
@@ -135,7 +138,7 @@ bool tare__wino_pass_of(const tare__conv *c, int64_t images, tare__wino *w) {
         *w = whole;
         blocks_cost = whole_cost;
     }
-    return blocks_cost < direct_cost(w);
+    return blocks_cost < direct_cost(w, OUTPUT_COST);
 }
 
 int64_t tare__wino_pass_size(const tare__wino *w) { return w->whole ? whole_size(w, w->pitch) : panels_size(w); }
@@ -216,7 +219,7 @@ bool tare__wino_sums_of(const tare__conv *c, int64_t images, tare__wino *w) {
         *w = whole;
         shares_cost = whole_cost;
     }
-    return shares_cost < direct_cost(w);
+    return shares_cost < direct_cost(w, OUTPUT_COST_DW);
 }
 
 static int64_t bias_room(const tare__wino *w) { return tare__ceil_div(w->shares * w->parts * w->part, 8) * 8; }
