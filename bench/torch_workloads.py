@@ -300,6 +300,7 @@ WORKLOADS = {
     "W5-gelu": text(lambda: GPT(4, 128, 4, 64, "gelu"), adamw, (12, 64)),
     "W5-swiglu": text(lambda: GPT(4, 128, 4, 64, "swiglu"), adamw, (12, 64)),
     "W5-large": text(lambda: GPT(6, 384, 6, 256, "gelu"), adamw, (8, 256)),
+    "W5-large-limit": text(lambda: GPT(6, 384, 6, 256, "gelu"), adamw, (8, 256)),  # nothing of the kind for PyTorch: the same net
     "W6-in": gan("in"),
     "W6-bn": gan("bn"),
     "W7": text(LSTM, lambda net: adam(net, 2e-3), (64, 32)),

@@ -301,6 +301,24 @@ static void test_profile(void **state) {
         0, run("tare-mnist " SMALL "--arch resnet20 --recompute --limit 20 --epochs 1 --out %s/again", work, work));
 }
 
+/* The weights that steps with half the room end at, to the last bit; and what cannot be had is said. */
+static void test_memory_limit(void **state) {
+    (void)state;
+    char folder[3][512];
+    for (int i = 0; i < 3; i++) {
+        const int limit[] = { 0, 3, 2 };
+        snprintf(folder[i], sizeof folder[i], "%s/limit%d", work, i);
+        const outcome *o = run("tare-mnist " SMALL "--arch cnn --limit 60 --epochs 1 --memory-limit %d --out %s", work,
+                               limit[i], folder[i]);
+        assert_code(0, o);
+        assert_int_equal(strstr(o->out, "--memory-limit 2 cannot be kept") != NULL, limit[i] == 2);
+        assert_same_model(folder[0], folder[i]);
+    }
+    const outcome *o = run("tare-mnist " SMALL "--arch cnn --memory-limit 1 --dry-run", work);
+    assert_code(2, o);
+    assert_contains(o->err, "optimizer's state take 1.");
+}
+
 static void test_dry_run(void **state) {
     (void)state;
     const outcome *o = run("tare-mnist " SMALL "--dry-run --out %s/dry", work, work);
@@ -584,6 +602,7 @@ int main(void) {
         cmocka_unit_test(test_no_time_left),
         cmocka_unit_test(test_norm_stats),
         cmocka_unit_test(test_quiet_and_json),
+        cmocka_unit_test(test_memory_limit),
         cmocka_unit_test(test_dry_run),
         cmocka_unit_test(test_closed_pipe),
         cmocka_unit_test(test_eval_and_predict),

@@ -1,11 +1,11 @@
 /* gpt.c - W5: a GPT of characters: learned positions, pre-norm blocks without biases in the linear maps, tied head; AdamW. And the
- * small one with 2 to 16 layers. */
+ * large one with a limit of memory, the small one with 2 to 16 layers. */
 #include "../bench.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { SYMBOLS = 65, MOST_LAYERS = 16 };
+enum { SYMBOLS = 65, MOST_LAYERS = 16, LIMIT = 110 << 20 /* bytes of a step */ };
 
 typedef struct sizes {
     int layers;
@@ -14,7 +14,7 @@ typedef struct sizes {
 } sizes;
 
 static sizes sizes_of(const bench *b) {
-    if (strcmp(b->workload->variant, "large") == 0) { return (sizes){ 6, 384, 6, 256, "gelu" }; }
+    if (strncmp(b->workload->variant, "large", 5) == 0) { return (sizes){ 6, 384, 6, 256, "gelu" }; }
     int layers = atoi(b->workload->variant);
     if (layers > 0) { return (sizes){ layers, 128, 4, 64, "gelu" }; }
     return (sizes){ 4, 128, 4, 64, b->workload->variant };
@@ -23,6 +23,7 @@ static sizes sizes_of(const bench *b) {
 static tare_status make(bench *b) {
     tare_params *ps = b->params[0];
     sizes s = sizes_of(b);
+    if (strcmp(b->workload->variant, "large limited") == 0) { tare_tape_limit_set(b->tape, LIMIT); }
     tare_layer *embedding = tare_layer_embedding(ps, "embedding", SYMBOLS, s.width);
     if (embedding) { tare_init_normal(ps, embedding->weight, 0, 0.02); }
     tare_layer *layers[MOST_LAYERS + 3] = { tare_layer_positions(ps, "positions", s.context, s.width,
@@ -57,6 +58,7 @@ const bench_workload bench_gpt[] = {
     { "W5-gelu", "gelu", 12, make, step },
     { "W5-swiglu", "swiglu", 12, make, step },
     { "W5-large", "large", 8, make, step },
+    { "W5-large-limit", "large limited", 8, make, step },
     { 0 },
 };
 

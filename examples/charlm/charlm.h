@@ -16,6 +16,7 @@ typedef struct options {
     int64_t layers, heads, width, hidden, embedding, context;
     double dropout, seconds;
     bool bias, recompute;
+    int64_t memory_limit; /* MiB */
     /* learning */
     tare_learn_opt learn;
     int64_t steps, batch, eval_every, log_every, norm_stats;

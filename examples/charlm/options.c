@@ -70,6 +70,10 @@ static const tare_option table[] = {
       .flags = TARE_OPTION_RESUME },
     { "log-every", TARE_OPTION_INT, AT(log_every), "10", "K", "steps from line to line in metrics.jsonl", .min = 1,
       .max = 1e9, .flags = TARE_OPTION_RESUME },
+    { "memory-limit", TARE_OPTION_INT, AT(memory_limit), "0", "MIB",
+      "for parameters, gradients, optimizer and step together: steps that would take more compute values again rather "
+      "than keep them: the same results in more time; 0: no limit",
+      .min = 0, .max = 1e9, .flags = TARE_OPTION_RESUME },
     { "recompute", TARE_OPTION_FLAG, AT(recompute), NULL, NULL,
       "gpt, bert: keep only what enters a block and compute the rest again in backward: the same results with less "
       "memory and "

@@ -16,6 +16,8 @@ static tare_status make_model(trainer *t) {
     t->tape = tare_tape_new((tare_tape_opt){ .training = true, .seed = seed });
     t->test_tape = tare_tape_new((tare_tape_opt){ .no_grad = true });
     if (!t->optim || !t->tape || !t->test_tape) { return TARE_ENOMEM; }
+    s = tare_memory_limit(t->o->memory_limit, t->tape, t->optim);
+    if (s != TARE_OK) { return s; }
     s = feeder_new(&t->feeder, t->o, &t->text, net_mask(&t->net));
     if (s == TARE_OK) { s = tare_learn_schedule(&t->o->learn, t->o->steps, &t->schedule); }
     return s == TARE_OK ? prompt_read(t->o, &t->text.known, net_mask(&t->net), &t->prompt, &t->prompted) : s;

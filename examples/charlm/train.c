@@ -94,6 +94,7 @@ static tare_status train_until(trainer *t, int64_t end) {
         if (s == TARE_OK) { s = log_training(t); }
         if (s != TARE_OK) { return s; }
         tare_progress_step(t->progress, size, "loss %.4f", t->loss_sum / (double)t->loss_count);
+        tare_memory_limit_look(t->o->memory_limit, t->tape, t->optim, t->progress, &t->over_limit);
         const char *profile = tare_profile_step(t->profile);
         if (profile) { tare_progress_print(t->progress, "%s", profile); }
     }

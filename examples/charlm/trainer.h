@@ -16,6 +16,7 @@ typedef struct trainer {
     tare_guard *guard;
     tare_norm_stats *stats;
     tare_profile *profile;
+    bool over_limit; /* it has been said that steps take more than --memory-limit */
     tare_progress *progress;
     tare_run *run;
     int32_t *prompt; /* of samples, tokens */

@@ -18,6 +18,7 @@ typedef struct options {
     double label_smoothing, seconds;
     int64_t norm_stats, eval_every;
     bool recompute;
+    int64_t memory_limit; /* MiB */
     /* testing */
     int64_t test_norm_batch;
     double test_contrast;

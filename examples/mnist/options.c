@@ -36,6 +36,10 @@ static const tare_option table[] = {
     { "batch", TARE_OPTION_INT, AT(batch), "64", "N", "images in a batch", .min = 1, .max = 1e6 },
     { "accumulate", TARE_OPTION_INT, AT(accumulate), "1", "K", "batches whose gradients make one update", .min = 1,
       .max = 1e6 },
+    { "memory-limit", TARE_OPTION_INT, AT(memory_limit), "0", "MIB",
+      "for parameters, gradients, optimizer and step together: steps that would take more compute values again rather "
+      "than keep them: the same results in more time; 0: no limit",
+      .min = 0, .max = 1e9, .flags = TARE_OPTION_RESUME },
     { "recompute", TARE_OPTION_FLAG, AT(recompute), NULL, NULL,
       "cnn, resnet20: keep only what enters a block and compute the rest again in backward: the same results with less "
       "memory "

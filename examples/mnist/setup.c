@@ -57,7 +57,8 @@ static tare_status make_model(trainer *t) {
     t->optim = tare_learn_optim(&t->o->learn, t->ps);
     t->tape = tare_tape_new((tare_tape_opt){ .training = true, .seed = seed });
     t->test_tape = tare_tape_new((tare_tape_opt){ .no_grad = true });
-    return t->optim && t->tape && t->test_tape ? TARE_OK : TARE_ENOMEM;
+    if (!t->optim || !t->tape || !t->test_tape) { return TARE_ENOMEM; }
+    return tare_memory_limit(t->o->memory_limit, t->tape, t->optim);
 }
 
 static tare_status make_schedule(trainer *t) {

@@ -118,6 +118,7 @@ static tare_status train_images(trainer *t) {
         start = tare_clock();
         tare_progress_step(t->progress, t->sums.seen - before.seen, "loss %.4f  accuracy %.2f%%",
                            t->sums.loss / (double)t->sums.seen, 100.0 * (double)t->sums.correct / (double)t->sums.seen);
+        tare_memory_limit_look(t->o->memory_limit, t->tape, t->optim, t->progress, &t->over_limit);
         const char *profile = tare_profile_step(t->profile);
         if (profile) { tare_progress_print(t->progress, "%s", profile); }
     }

@@ -23,6 +23,7 @@ typedef struct trainer {
     tare_guard *guard;
     tare_norm_stats *stats;
     tare_profile *profile;
+    bool over_limit;           /* it has been said that steps take more than --memory-limit */
     tare_confusion *confusion; /* of the last evaluation */
     char *summary;
     tare_progress *progress;

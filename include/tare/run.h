@@ -362,6 +362,14 @@ TARE_API void tare_profile_enter(tare_profile *profile, tare_profile_part part);
  * step, times after N steps that follow three. */
 TARE_API const char *tare_profile_step(tare_profile *profile);
 
+/* tare_memory_limit - what --memory-limit asks for: steps on `tape` get what parameters, gradients and the optimizer's state leave of
+ * `mib` MiB (tare_tape_limit_set). 0: no limit.
+ *   errors  TARE_EINVAL: they leave nothing */
+TARE_API tare_status tare_memory_limit(int64_t mib, tare_tape *tape, const tare_optim *optim);
+/* tare_memory_limit_look - after a step: where all that together has passed `mib`, a line on `progress` says so, once (*told). */
+TARE_API void tare_memory_limit_look(int64_t mib, const tare_tape *tape, const tare_optim *optim,
+                                     tare_progress *progress, bool *told);
+
 /* ---- stopping ---------------------------------------------------------------------------------------------------- */
 
 /* tare_stop_catch - from now on SIGINT, SIGTERM and SIGHUP ask the program to stop (the same signal a second time kills it), and a

@@ -207,7 +207,7 @@ static tare_status run_backward(tare_tape *t, tare_tensor *y) {
  * more at most, so none of its size passes the limit once the first has not. */
 static void keep_to_limit(tare_tape *t) {
     if (!t->limit || t->made < t->most_made) { return; }
-    size_t need = t->values.high + t->gone;
+    size_t need = t->values.high + t->gone + (t->inner ? tare_tape_peak(t->inner) : 0);
     t->most_made = t->made;
     t->to_go = need > t->limit ? need - t->limit : 0;
 }
