@@ -1,5 +1,5 @@
-/* cores.c - which processors this process may use: taskset and cpusets count; a container's share of time (cpu.max)
- * does not, nor that an OpenMP runtime has bound a thread to one of them. */
+/* cores.c - which processors this process may use: taskset, cpusets and a container's share of time count; that an OpenMP runtime has
+ * bound a thread to one of them does not. */
 #ifdef __linux__
 #define _GNU_SOURCE /* the sets of processors of sched.h */
 #include <dlfcn.h>
@@ -19,6 +19,7 @@
 
 static cpu_set_t usable;
 static int count; /* of them; 0 if there are more than a set holds */
+static int share; /* a container's, 0 where there is none */
 static pthread_once_t looked = PTHREAD_ONCE_INIT;
 
 /* OpenBLAS brings an OpenMP runtime, and with OMP_PROC_BIND that binds the first thread, before anything of ours has run. It knows
@@ -43,6 +44,7 @@ static void add_places(void) {
 }
 
 static void look(void) {
+    share = tare__quota("");
     if (sched_getaffinity(0, sizeof usable, &usable) != 0) { return; }
     if (getenv("OMP_PROC_BIND")) { add_places(); }
     count = CPU_COUNT(&usable);
@@ -52,18 +54,20 @@ static void look(void) {
 
 int tare__cores(void) {
     long n = 1;
-#ifdef __linux__
-    pthread_once(&looked, look);
-    if (count > 0) { return count; }
-#endif
 #if defined(__unix__) || defined(__APPLE__)
     n = sysconf(_SC_NPROCESSORS_ONLN);
+#endif
+#ifdef __linux__
+    pthread_once(&looked, look);
+    if (count > 0) { n = count; }
+    if (share > 0 && share < n) { n = share; }
 #endif
     return n < 1 ? 1 : (int)n;
 }
 
 void tare__cores_use_all(void) {
 #ifdef __linux__
-    if (tare__cores() == count) { sched_setaffinity(0, sizeof usable, &usable); } /* if refused, it runs where it may */
+    pthread_once(&looked, look);
+    if (count > 0) { sched_setaffinity(0, sizeof usable, &usable); } /* if refused, it runs where it may */
 #endif
 }
