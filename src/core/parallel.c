@@ -45,6 +45,7 @@ int tare_threads(void) {
 
 enum {
     SPINS = 4000,          /* about 100 us: longer than the gap between two ops, shorter than anybody minds */
+    POLITE = 128,          /* about 3 us */
     STACK_BYTES = 8 << 20, /* kernels keep packed panels on the stack */
     NEXT_BITS = 32,        /* a ticket: the job's number, then the next chunk of a share */
 };
@@ -81,6 +82,15 @@ static void relax(void) {
 #endif
 }
 
+/* The i-th look in vain: others who want the core get it, but not before a short wait, nor at each look. */
+static void wait_a_little(int64_t i) {
+    if (i >= POLITE && i % POLITE == 0) {
+        sched_yield();
+    } else {
+        relax();
+    }
+}
+
 /* Do what is left of job `number`, one's own share first. A worker that comes late may find fields of the next job here;
  * then the tickets bear that job's number and it takes nothing: they are spoilt before, and made out after, the rest. */
 static void work(uint32_t number, int self) {
@@ -106,7 +116,7 @@ static void work(uint32_t number, int self) {
 static void wait_for_job(uint32_t seen, int spins) {
     for (int i = 0; i < spins; i++) {
         if (atomic_load_explicit(&pool.number, memory_order_relaxed) != seen) { return; }
-        relax();
+        wait_a_little(i);
     }
     pthread_mutex_lock(&pool.lock);
     atomic_fetch_add(&pool.sleeping, 1);
@@ -185,12 +195,8 @@ static bool run_parallel(int64_t n, int64_t grain, int64_t chunks, int threads, 
     inside = true;
     work(atomic_load(&pool.number), 0);
     inside = false;
-    for (int i = 0; atomic_load(&pool.unfinished) > 0; i++) {
-        if (i < SPINS) {
-            relax();
-        } else {
-            sched_yield(); /* whoever has the last chunk may be waiting for this core */
-        }
+    for (int64_t i = 0; atomic_load(&pool.unfinished) > 0; i++) {
+        wait_a_little(i); /* whoever has the last chunk may be waiting for this core */
     }
     atomic_store(&pool.busy, false);
     return true;
