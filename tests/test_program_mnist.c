@@ -200,6 +200,29 @@ static void test_resume(void **state) {
     assert_contains(o->err, "--norm cannot change");
 }
 
+/* Killed after steps that no checkpoint knows of: they are made again, and stand in metrics.jsonl once. */
+static void test_steps_made_again(void **state) {
+    (void)state;
+    const char *folder = place("killed");
+    assert_code(0, run("tare-mnist " SMALL RANDOM "--epochs 2 --schedule constant --out %s", work, folder));
+    assert_int_equal(rename(test_path(folder, "last.safetensors"), place("kept")), 0);
+    assert_code(0, run("tare-mnist " SMALL RANDOM "--epochs 4 --schedule constant --force --out %s", work, folder));
+    int64_t steps = count_of(folder, "{\"event\":\"train\"");
+    assert_true(steps > 30);
+    assert_int_equal(rename(place("kept"), test_path(folder, "last.safetensors")), 0);
+    assert_code(0, run("tare-mnist --resume %s", folder));
+    assert_int_equal(count_of(folder, "{\"event\":\"train\""), steps);
+    assert_int_equal(count_of(folder, "{\"event\":\"resume\""), 1);
+    assert_int_equal(count_of(folder, "{\"event\":\"epoch\""), 4);
+    assert_int_equal(count_of(folder, "{\"event\":\"end\""), 1);
+    double before = 0;
+    for (const char *s = metrics_of(folder); (s = strstr(s, "{\"event\":\"train\",\"step\":")); s++) {
+        double step = strtod(s + strlen("{\"event\":\"train\",\"step\":"), NULL);
+        assert_true(step > before);
+        before = step;
+    }
+}
+
 /* Ctrl-C in the middle of an epoch, then --resume: as if nothing had happened. */
 static void test_interrupt(void **state) {
     (void)state;
@@ -598,6 +621,7 @@ int main(void) {
         cmocka_unit_test(test_resnet),
         cmocka_unit_test(test_accumulate),
         cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_steps_made_again),
         cmocka_unit_test(test_interrupt),
         cmocka_unit_test(test_no_time_left),
         cmocka_unit_test(test_norm_stats),

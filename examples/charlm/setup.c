@@ -82,7 +82,7 @@ static tare_status resume(trainer *t) {
         return tare_fail(TARE_EMISMATCH, "the text is not what this run was trained on; --text names it, if it moved");
     }
     tare_progress_print(t->progress, "going on after step %lld\n", (long long)t->step);
-    return tare_run_log(t->run, "resume", TARE_FIELDS(TARE_NUMBER("step", t->step)));
+    return tare_run_resumed(t->run, t->step);
 }
 
 static tare_status open_run(trainer *t, const tare_options *args) {

@@ -37,8 +37,9 @@ static tare_status update(trainer *t, player *p, tare_tensor *loss, double *norm
 /* The next batch of real samples; at the end of an epoch the first of the next one. */
 static tare_status next_batch(trainer *t, tare_batch *b) {
     tare_profile_enter(t->profile, TARE_PROFILE_DATA);
-    if (tare_loader_next(t->loader, b) || tare_loader_next(t->loader, b)) { return TARE_OK; }
-    return tare_loader_status(t->loader);
+    bool there = tare_loader_next(t->loader, b);
+    if (!there) { there = tare_loader_next(t->loader, b); }
+    return there ? TARE_OK : tare_loader_status(t->loader);
 }
 
 /* The slope of D: its square on real samples, or its distance from 1 between real and fake ones. */

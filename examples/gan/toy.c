@@ -22,8 +22,9 @@ const toy *toy_find(const char *name) {
 
 void toy_centre(const toy *t, int64_t mode, double centre[2]) {
     if (t->modes == 25) {
-        centre[0] = t->spacing * (double)(mode % 5 - 2);
-        centre[1] = t->spacing * (double)(mode / 5 - 2);
+        int64_t column = mode % 5, row = mode / 5;
+        centre[0] = t->spacing * (double)(column - 2);
+        centre[1] = t->spacing * (double)(row - 2);
     } else {
         double angle = 6.283185307179586 * (double)mode / (double)t->modes;
         centre[0] = t->spacing * cos(angle);
@@ -50,6 +51,6 @@ tare_status toy_dataset(const toy *t, tare_dataset **out) {
                                 .classes = t->modes,
                                 .threads = true,
                                 .fill = fill,
-                                .user = (void *)(uintptr_t)t };
+                                .user = (void *)(uintptr_t)t }; /* NOLINT(performance-no-int-to-ptr): read only */
     return tare_dataset_custom(&source, out);
 }

@@ -119,7 +119,7 @@ static tare_status resume(trainer *t) {
     if (s == TARE_OK) { s = tare_loader_seek(t->loader, t->place); }
     if (s != TARE_OK) { return s; }
     tare_progress_print(t->progress, "going on after step %lld\n", (long long)t->step);
-    return tare_run_log(t->run, "resume", TARE_FIELDS(TARE_NUMBER("step", t->step)));
+    return tare_run_resumed(t->run, t->step);
 }
 
 static tare_status open_run(trainer *t, const tare_options *args) {

@@ -20,6 +20,15 @@ static tare_status forward_backward(trainer *t, const tare_batch *b, double shar
     return tare_backward(t->tape, share < 1 ? tare_scale(t->tape, loss, share) : loss);
 }
 
+/* At the end of an epoch the first batch of the next one. */
+static tare_status next_batch(trainer *t, tare_batch *b) {
+    tare_profile_enter(t->profile, TARE_PROFILE_DATA);
+    bool there = tare_loader_next(t->loader, b);
+    if (!there) { there = tare_loader_next(t->loader, b); }
+    tare_profile_enter(t->profile, TARE_PROFILE_TAPE);
+    return there ? TARE_OK : tare_loader_status(t->loader);
+}
+
 /* One update from `accumulate` batches, or from what is left of the epoch. */
 static tare_status train_step(trainer *t) {
     tare_status s = tare_optim_lr_set(t->optim, tare_schedule_at(&t->schedule, t->step));
@@ -28,10 +37,8 @@ static tare_status train_step(trainer *t) {
     int64_t wanted = t->o->batch * t->o->accumulate, size = left < wanted ? left : wanted;
     tare_batch b;
     for (int64_t done = 0; s == TARE_OK && done < size; done += b.n) {
-        tare_profile_enter(t->profile, TARE_PROFILE_DATA);
-        if (!tare_loader_next(t->loader, &b)) { return tare_loader_status(t->loader); }
-        tare_profile_enter(t->profile, TARE_PROFILE_TAPE);
-        s = forward_backward(t, &b, (double)b.n / (double)size);
+        s = next_batch(t, &b);
+        if (s == TARE_OK) { s = forward_backward(t, &b, (double)b.n / (double)size); }
     }
     if (s == TARE_OK) { s = tare_norm_stats_log(t->stats, t->run, t->step); }
     /* Without --clip nothing is clipped, but a gradient of NaN or Inf is still found before it reaches the weights. */

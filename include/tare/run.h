@@ -198,6 +198,11 @@ TARE_API void tare_event_print(FILE *stream, const char *event, const tare_field
  *     tare_run_log(run, "epoch", TARE_FIELDS(TARE_NUMBER("epoch", 3), TARE_NUMBER("loss", 0.25)));
  *   errors  TARE_EIO: the disk is full;  TARE_ENOMEM */
 TARE_API tare_status tare_run_log(tare_run *run, const char *event, const tare_field *fields);
+/* tare_run_resumed - the first event of a resumed run, {"event":"resume","step":step}. A run that was killed may have logged steps
+ * that its checkpoint, of `step`, knows nothing of and that are now made again: metrics.jsonl is cut off before the first event
+ * with a larger "step", so that each is there once.
+ *   errors  as tare_run_log */
+TARE_API tare_status tare_run_resumed(tare_run *run, int64_t step);
 #define TARE_FIELDS(...) ((const tare_field[]){ __VA_ARGS__, { NULL, 0, NULL, NULL, 0 } })
 #define TARE_NUMBER(name, value)                                                                                       \
     { name, (double)(value), NULL, NULL, 0 }

@@ -80,7 +80,7 @@ static tare_status read_note(tare__task *task, noted *out) {
     const char *had = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(note, "options"));
     const char *reason = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(note, "reason"));
     out->there = status && had;
-    out->same = out->there && strcmp(had, options) == 0;
+    out->same = out->there && options && strcmp(had, options) == 0;
     for (int i = 0; i < TARE__FATES && out->same; i++) {
         if (strcmp(status, tare__fate_name[i]) == 0) { out->fate = (tare__fate)i; }
     }

@@ -183,7 +183,6 @@ static tare_status settle(tare_data_opt *opt, const listing *list) {
     }
     if (opt->channels && opt->height && opt->width) { return TARE_OK; }
     int64_t channels = 0, height = 0, width = 0;
-    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): scanning does not succeed without an image */
     tare_status status = tare_image_size(list->paths.name[0], &channels, &height, &width);
     if (status != TARE_OK) { return status; }
     if (!opt->channels) { opt->channels = channels >= 3 ? 3 : 1; }
@@ -197,7 +196,6 @@ static tare_status load(const listing *list, const names *classes, tare_data_opt
     tare_dataset *ds = NULL;
     tare_status status = tare_dataset_new(list->paths.count, opt.channels, opt.height, opt.width, classes->count, &ds);
     if (status != TARE_OK) { return status; }
-    /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): neither is empty */
     memcpy(ds->labels, list->labels, (size_t)ds->count * sizeof *ds->labels);
     for (int64_t i = 0; status == TARE_OK && i < ds->classes; i++) {
         status = tare__dataset_name_class(ds, i, classes->name[i]);

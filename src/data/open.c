@@ -95,7 +95,6 @@ static tare_status open_folder(const char *dir, tare_data_opt opt, bool *split, 
 }
 
 static tare_status describe(const char *dir, bool split, tare_dataset *train, tare_dataset *test) {
-    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): both are set by who succeeds */
     const tare_shape image = TARE_SHAPE(train->channels, train->height, train->width);
     const char *how =
         split ? " (without train/ and test/: every 6th image, by the hash of its name, is for testing)" : "";

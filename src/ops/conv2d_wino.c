@@ -70,7 +70,8 @@ static double direct_cost(const tare__wino *w, double output) {
 static double wino_cost(const tare__wino *w, double in_times, double extra) {
     double tiles = (double)tare__wino_tiles(w), vectors = (double)tare__ceil_div(w->filters, lanes_of());
     double product = tiles * (double)positions(w) * (double)w->pitch * vectors * 0.55;
-    double around = tiles * ((double)(w->pitch / lanes_of()) * IN_COST * in_times + vectors * OUT_COST);
+    double lines = (double)w->pitch / (double)lanes_of();
+    double around = tiles * (lines * IN_COST * in_times + vectors * OUT_COST);
     return product + around + extra;
 }
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -286,6 +287,41 @@ void tare_event_print(FILE *stream, const char *event, const tare_field *fields)
     char *line = tare_event(event, fields);
     if (line) { fputs(line, stream); }
     tare_free(line);
+}
+
+/* Where in the events, a line each, the first stands whose "step" is beyond this one; their size if there is none. A quote within a
+ * string has a backslash before it, so the key is found nowhere else. */
+static size_t find_beyond(const char *text, size_t size, int64_t step) {
+    static const char key[] = ",\"step\":";
+    for (size_t at = 0; at < size;) {
+        const char *end = memchr(text + at, '\n', size - at), *found = strstr(text + at, key);
+        if (!found || !end) { break; }
+        if (found < end && strtod(found + strlen(key), NULL) > (double)step) { return at; }
+        at = (size_t)(end - text) + 1;
+    }
+    return size;
+}
+
+static tare_status forget_beyond(tare_run *run, int64_t step) {
+    off_t size = lseek(run->metrics, 0, SEEK_END), got = 0;
+    char *text = size >= 0 ? tare_malloc((size_t)size + 1) : NULL;
+    if (!text) { return tare_fail(size < 0 ? TARE_EIO : TARE_ENOMEM, "metrics.jsonl: cannot be read"); }
+    for (ssize_t n = 1; n > 0 && got<size; got += n> 0 ? n : 0) {
+        n = pread(run->metrics, text + got, (size_t)(size - got), got);
+    }
+    text[got] = '\0';
+    off_t keep = (off_t)find_beyond(text, (size_t)got, step);
+    tare_free(text);
+    if (got < size || (keep < size && ftruncate(run->metrics, keep) != 0)) {
+        return tare_fail(TARE_EIO, "metrics.jsonl: cannot be cut off at step %lld: %s", (long long)step,
+                         strerror(errno));
+    }
+    return TARE_OK;
+}
+
+tare_status tare_run_resumed(tare_run *run, int64_t step) {
+    tare_status s = forget_beyond(run, step);
+    return s == TARE_OK ? tare_run_log(run, "resume", TARE_FIELDS(TARE_NUMBER("step", step))) : s;
 }
 
 tare_status tare_run_log(tare_run *run, const char *event, const tare_field *fields) {
