@@ -1,150 +1,146 @@
 /* conv_depth.c - one plane, one 3 x 3 filter: y, the gradient to x, and to the filter.
  *
- * Rows are copied with zeros around them, under stride 2 columns of even and odd places apart, so that every tap of a vector of
- * neighbouring outputs is a vector of neighbours too. Four rows of outputs share what they read. */
+ * Outputs of a row go a vector at a time, column by column of such vectors. What lies beside the plane is cut off with masks as it is
+ * loaded; nothing is copied. A vector may be stored over the end of its row, since what follows is written after it: columns go from
+ * right to left, rows downwards. */
 #include "conv_depth.h"
-#include "gemm_tile.h"
-
-#include <string.h>
+#include "gemm_pack.h"
 
 enum {
     TAPS = 9,
-    ROWS = 4,
-    MARGIN = VL < 2 ? 2 : VL, /* behind the last vector of a row: taps reach so far */
-    SIZE = 6 * 2 * (TARE__DEPTH_WIDTH + 2 * MARGIN),
-    ADDITIONS = 256,
+    ADDITIONS = 256, /* numbers that a lane adds up, about, before they go on in double */
 };
 
-/* Rows of a plane with zeros around them: element q of row r is row r - top, column q - left of the plane. */
-typedef struct lines {
-    const tare_real *from;
-    int64_t height, width, top, left;
-    int64_t pitch; /* of a row's columns of one phase, whole vectors, zeros at the end */
-} lines;
+/* ---- rows of a plane, zeros around them -------------------------------------------------------------------------- */
 
-static inline int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
-static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-static inline int64_t whole_vectors(int64_t n) { return (n + VL - 1) / VL * VL; }
-
-/* The first `count` lanes of x, zeros in the others. */
-static ALWAYS_INLINE vec first_lanes(vec x, int64_t count) {
 #ifdef __GNUC__
+typedef __typeof__((vec){ 0 } < (vec){ 0 }) mask;
+
+/* Lanes e for which 0 <= column + e < width. */
+static ALWAYS_INLINE mask inside(int64_t column, int64_t width) {
     static const tare_real ramp[16] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
-    typedef __typeof__((vec){ 0 } < (vec){ 0 }) mask;
-    mask keep = vec_load(ramp) < (vec){ 0 } + (tare_real)count;
-    return (vec)((mask)x & keep);
+    vec place = vec_load(ramp) + (tare_real)column;
+    return (place >= 0) & (place < (tare_real)width);
+}
+
+static ALWAYS_INLINE vec keep(vec x, mask m) { return (vec)((mask)x & m); }
 #else
-    return count > 0 ? x : 0;
+typedef bool mask;
+static inline mask inside(int64_t column, int64_t width) { return column >= 0 && column < width; }
+static inline vec keep(vec x, mask m) { return m ? x : 0; }
 #endif
-}
 
-/* `some` numbers of a row with `left` zeros before them and zeros behind up to `length`, in whole vectors: what is written behind
- * the row is of no account. `open`: as much can be read behind the numbers. */
-static ALWAYS_INLINE void fill_row(tare_real *to, int64_t left, const tare_real *from, int64_t some, int64_t length,
-                                   bool open) {
-    for (int64_t q = 0; q < left; q++) { to[q] = 0; }
-    to += left;
-    for (int64_t q = 0; q < length - left; q += VL) {
-        bool reads = q + VL <= some || (open && q < some);
-        vec x = { 0 };
-        if (reads) { x = first_lanes(vec_load(from + q), some - q); }
-        vec_store(to + q, x);
-    }
-    if (!open) { put_line(to + some / VL * VL, from + some / VL * VL, some % VL, false); }
+/* The numbers of a and then b at even (odd) places; and a and b in turn, first and second half. */
+#ifdef LANES
+static ALWAYS_INLINE vec even_of(vec a, vec b) { return UNZIP_EVEN(a, b); }
+static ALWAYS_INLINE vec odd_of(vec a, vec b) { return UNZIP_ODD(a, b); }
+static ALWAYS_INLINE vec low_of(vec a, vec b) { return ZIP_LOW(a, b); }
+static ALWAYS_INLINE vec high_of(vec a, vec b) { return ZIP_HIGH(a, b); }
+#else
+/* Every `step`th of 2 VL numbers, of which a and b lie `apart`. */
+static vec dealt(vec a, vec b, int apart, int first, int step) {
+    tare_real line[2 * VL], some[VL];
+    for (int e = 0; e < VL; e++) { line[e * apart] = ((tare_real *)&a)[e]; }
+    for (int e = 0; e < VL; e++) { line[apart == 1 ? VL + e : 2 * e + 1] = ((tare_real *)&b)[e]; }
+    for (int e = 0; e < VL; e++) { some[e] = line[first + e * step]; }
+    return vec_load(some);
 }
+static vec even_of(vec a, vec b) { return dealt(a, b, 1, 0, 2); }
+static vec odd_of(vec a, vec b) { return dealt(a, b, 1, 1, 2); }
+static vec low_of(vec a, vec b) { return dealt(a, b, 2, 0, 1); }
+static vec high_of(vec a, vec b) { return dealt(a, b, 2, VL, 1); }
+#endif
 
-/* Rows [begin, end) to `to`, [row][phase][pitch]. */
-static ALWAYS_INLINE void fill(const lines *l, int64_t begin, int64_t end, tare_real *to, const int stride) {
-    _Alignas(64) tare_real row[2 * (TARE__DEPTH_WIDTH + 2 * MARGIN) + VL];
-    int64_t length = stride * l->pitch, some = least(l->width, length - l->left);
-    for (int64_t r = begin; r < end; r++, to += length) {
-        int64_t i = r - l->top;
-        bool inside = i >= 0 && i < l->height;
-        tare_real *whole = stride == 1 ? to : row;
-        fill_row(whole, l->left, l->from + (inside ? i * l->width : 0), inside ? some : 0, length,
-                 i + 1 < l->height && l->width >= VL);
-        if (stride == 1) { continue; }
-        tare_real *odd = to + l->pitch;
-        for (int64_t q = 0; q < l->pitch; q++) { to[q] = row[2 * q], odd[q] = row[2 * q + 1]; }
-    }
-}
+typedef struct rows {
+    tare__plane in;
+    int64_t height, width;
+} rows;
 
-static inline lines lines_of(const tare__depth *d, const tare_real *x) {
-    return (lines){ x, d->height, d->width, d->pad_h, d->pad_w, whole_vectors(d->out_w) + MARGIN };
-}
-
-/* How many rows of outputs at a time, so that what they read fits: whole blocks of ROWS. */
-static inline int64_t band_of(const tare__depth *d, int64_t pitch) {
-    int64_t rows = (SIZE / (d->stride * pitch) - 3) / d->stride + 1;
-    return most(1, rows / ROWS * ROWS);
-}
-
-static ALWAYS_INLINE void put(tare_real *y, vec sum, int64_t columns, bool add) {
+/* Near an end of the tensor: number by number. */
+static vec cut_close(const rows *p, int64_t at, mask m) {
     _Alignas(64) tare_real line[VL];
-    if (columns >= VL) {
-        if (add) { sum += vec_load(y); }
+    for (int64_t e = 0; e < VL; e++) { line[e] = at + e >= 0 && at + e < p->in.size ? p->in.tensor[at + e] : 0; }
+    return keep(vec_load(line), m);
+}
+
+/* VL numbers of a row from a column on, zeros outside the mask. */
+static ALWAYS_INLINE vec cut(const rows *p, int64_t row, int64_t column, mask m) {
+    int64_t at = p->in.first + row * p->width + column;
+    if (at >= 0 && at + VL <= p->in.size) { return keep(vec_load(p->in.tensor + at), m); }
+    return cut_close(p, at, m);
+}
+
+/* What VL neighbouring outputs meet in a row of x, at each of the three taps: three vectors, or out of four where every second number
+ * is taken. */
+typedef struct cuts {
+    int64_t column; /* of the first output's first tap */
+    mask m[4];
+} cuts;
+
+static ALWAYS_INLINE cuts cuts_of(const tare__depth *d, int64_t j) {
+    cuts c = { .column = j * d->stride - d->pad_w };
+    for (int i = 0; i < 4; i++) { c.m[i] = inside(c.column + (d->stride == 1 ? i : i / 2 * VL + i % 2 * 2), d->width); }
+    return c;
+}
+
+typedef struct taps {
+    vec v[3];
+} taps;
+
+static ALWAYS_INLINE taps taps_of(const rows *p, const cuts *c, int64_t row, const int stride) {
+    if (row < 0 || row >= p->height) { return (taps){ 0 }; }
+    if (stride == 1) {
+        return (taps){ { cut(p, row, c->column, c->m[0]), cut(p, row, c->column + 1, c->m[1]),
+                         cut(p, row, c->column + 2, c->m[2]) } };
+    }
+    vec a = cut(p, row, c->column, c->m[0]), b = cut(p, row, c->column + VL, c->m[2]);
+    vec far_a = cut(p, row, c->column + 2, c->m[1]), far_b = cut(p, row, c->column + 2 + VL, c->m[3]);
+    return (taps){ { even_of(a, b), odd_of(a, b), even_of(far_a, far_b) } };
+}
+
+/* `count` numbers at y, or VL where there is room for as many before `end`. */
+static ALWAYS_INLINE void put(tare_real *y, const tare_real *end, vec sum, int64_t count, bool add) {
+    _Alignas(64) tare_real line[VL];
+    if (end - y >= VL) {
+        if (add) { sum = vec_load(y) + (count < VL ? keep(sum, inside(0, count)) : sum); }
         vec_store(y, sum);
     } else {
         vec_store(line, sum);
-        put_line(y, line, columns, add);
+        put_line(y, line, count < VL ? count : VL, add);
     }
 }
+
+/* Where the last vector of a row of so many begins. */
+static inline int64_t last_vector(int64_t width) { return (width - 1) / VL * VL; }
 
 /* ---- to y -------------------------------------------------------------------------------------------------------- */
 
-/* What line q of the input adds to row i of the outputs; written out, so that sums and weights live in registers. */
-#define ADD_TO(i, q)                                                                                                   \
-    if ((i) < rows && (q) >= (i)*stride && (q) - (i)*stride <= 2) {                                                    \
-        sum[i] += w[3 * ((q) - (i)*stride)] * v0;                                                                      \
-        sum[i] += w[3 * ((q) - (i)*stride) + 1] * v1;                                                                  \
-        sum[i] += w[3 * ((q) - (i)*stride) + 2] * v2;                                                                  \
-    }
-#define ADD_LINE(q)                                                                                                    \
-    if ((q) < (rows - 1) * stride + 3) {                                                                               \
-        const tare_real *line = in + (q)*stride * pitch + j;                                                           \
-        vec v0 = vec_load(line), v1 = vec_load(line + second), v2 = vec_load(line + 2 / stride);                       \
-        ADD_TO(0, q) ADD_TO(1, q) ADD_TO(2, q) ADD_TO(3, q)                                                            \
-    }
+#define SUM_TAPS(x, r) (x).v[0] * w[3 * (r)] + (x).v[1] * w[3 * (r) + 1] + (x).v[2] * w[3 * (r) + 2]
 
-/* `rows` rows of outputs, of which the first reads from `in` on. */
-static ALWAYS_INLINE void rows_out(const tare__depth *d, const tare_real *in, int64_t pitch, const tare_real *weight,
-                                   tare_real bias, tare_real *y, bool add, const int stride, const int rows) {
+static ALWAYS_INLINE void plane_out(const tare__depth *d, const tare__plane *x, const tare_real *weight, tare_real bias,
+                                    tare_real *y, bool add, const int stride) {
     const vec zero = { 0 };
     const vec w[TAPS] = { zero + weight[0], zero + weight[1], zero + weight[2], zero + weight[3], zero + weight[4],
                           zero + weight[5], zero + weight[6], zero + weight[7], zero + weight[8] };
-    int64_t second = 1 % stride * pitch + 1 / stride;
-    for (int64_t j = 0; j < d->out_w; j += VL) {
-        vec sum[ROWS] = { zero + bias, zero + bias, zero + bias, zero + bias };
-        ADD_LINE(0)
-        ADD_LINE(1)
-        ADD_LINE(2)
-        ADD_LINE(3) ADD_LINE(4) ADD_LINE(5) ADD_LINE(6) ADD_LINE(7) ADD_LINE(8) put(y + j, sum[0], d->out_w - j, add);
-        if (rows == 1) { continue; }
-        put(y + d->out_w + j, sum[1], d->out_w - j, add);
-        put(y + 2 * d->out_w + j, sum[2], d->out_w - j, add);
-        put(y + 3 * d->out_w + j, sum[3], d->out_w - j, add);
-    }
-}
-
-static ALWAYS_INLINE void plane_out(const tare__depth *d, const tare_real *x, const tare_real *weight, tare_real bias,
-                                    tare_real *y, bool add, const int stride) {
-    _Alignas(64) tare_real in[SIZE + VL];
-    lines l = lines_of(d, x);
-    int64_t band = band_of(d, l.pitch), row = stride * l.pitch;
-    for (int64_t i0 = 0; i0 < d->out_h; i0 += band) {
-        int64_t i1 = least(i0 + band, d->out_h), i = i0;
-        fill(&l, i0 * stride, (i1 - 1) * stride + 3, in, stride);
-        for (; i + ROWS <= i1; i += ROWS) {
-            rows_out(d, in + (i - i0) * stride * row, l.pitch, weight, bias, y + i * d->out_w, add, stride, ROWS);
-        }
-        for (; i < i1; i++) {
-            rows_out(d, in + (i - i0) * stride * row, l.pitch, weight, bias, y + i * d->out_w, add, stride, 1);
+    const rows p = { *x, d->height, d->width };
+    const tare_real *end = y + d->out_h * d->out_w;
+    for (int64_t j = last_vector(d->out_w); j >= 0; j -= VL) {
+        cuts c = cuts_of(d, j);
+        int64_t row = -d->pad_h;
+        taps top = taps_of(&p, &c, row, stride), middle = taps_of(&p, &c, row + 1, stride);
+        for (int64_t i = 0; i < d->out_h; i++, row += stride) {
+            if (stride == 2 && i > 0) { middle = taps_of(&p, &c, row + 1, stride); }
+            taps bottom = taps_of(&p, &c, row + 2, stride);
+            vec sum = (SUM_TAPS(top, 0) + bias) + (SUM_TAPS(middle, 1)) + (SUM_TAPS(bottom, 2));
+            put(y + i * d->out_w + j, end, sum, d->out_w - j, add);
+            top = stride == 1 ? middle : bottom;
+            middle = bottom;
         }
     }
 }
 
-void TARE_K(conv_depth)(const tare__depth *d, const tare_real *x, const tare_real *weight, tare_real bias, tare_real *y,
-                        bool add) {
+void TARE_K(conv_depth)(const tare__depth *d, const tare__plane *x, const tare_real *weight, tare_real bias,
+                        tare_real *y, bool add) {
     if (d->stride == 1) {
         plane_out(d, x, weight, bias, y, add, 1);
     } else {
@@ -154,51 +150,33 @@ void TARE_K(conv_depth)(const tare__depth *d, const tare_real *x, const tare_rea
 
 /* ---- to x -------------------------------------------------------------------------------------------------------- */
 
-/* Rows of dy from i0 on, `pitch` apart, whose columns stand apart with zeros between them. */
-typedef struct wide_lines {
-    const tare_real *at;
-    int64_t i0, pitch;
-} wide_lines;
-
-/* Row u of dx under stride 2 meets one or two rows of dy. */
-static void row_back(const tare__depth *d, const wide_lines *wide, const tare_real *weight, int64_t u, tare_real *dx,
-                     bool add) {
-    int64_t first = (u + d->pad_h) % 2;
-    for (int64_t v = 0; v < d->width; v += VL) {
-        vec sum = { 0 };
-        for (int64_t r = first; r < 3; r += 2) {
-            int64_t i = (u + d->pad_h - r) / 2;
-            if (u + d->pad_h < r || i >= d->out_h) { continue; }
-            const tare_real *line = wide->at + (i - wide->i0) * wide->pitch + v + d->pad_w, *w = weight + 3 * r;
-            sum += w[0] * vec_load(line + 2);
-            sum += w[1] * vec_load(line + 1);
-            sum += w[2] * vec_load(line);
+/* Under a stride of 2 a number of dx at an even distance from the padding's edge meets taps 0 and 2 along a side, at an odd one tap 1.
+ * So neighbours in a row are sums of three products and of one, or the other way round, over the same two vectors of dy. */
+static void plane_back(const tare__depth *d, const tare__plane *dy, const tare_real *w, tare_real *dx, bool add) {
+    const rows p = { *dy, d->out_h, d->out_w };
+    const tare_real *end = dx + d->height * d->width;
+    const int64_t odd = d->pad_w % 2, first = d->pad_w / 2;
+    for (int64_t v = last_vector((d->width + 1) / 2); v >= 0; v -= VL) {
+        int64_t j = v + first + odd, left = d->width - 2 * v;
+        mask here = inside(j, d->out_w), before = inside(j - 1, d->out_w);
+        for (int64_t h = 0; h < d->height; h++) {
+            vec edge = { 0 }, middle = { 0 };
+            for (int64_t r = (h + d->pad_h) % 2; r < 3; r += 2) {
+                int64_t i = (h + d->pad_h - r) / 2;
+                if (h + d->pad_h < r || i >= d->out_h) { continue; }
+                vec a = cut(&p, i, j, here), b = cut(&p, i, j - 1, before);
+                edge += a * w[3 * r] + b * w[3 * r + 2];
+                middle += (odd ? b : a) * w[3 * r + 1];
+            }
+            vec one = odd ? middle : edge, other = odd ? edge : middle;
+            tare_real *to = dx + h * d->width + 2 * v;
+            if (left > VL) { put(to + VL, end, high_of(one, other), left - VL, add); }
+            put(to, end, low_of(one, other), left, add);
         }
-        put(dx + v, sum, d->width - v, add);
     }
 }
 
-/* Column j of dy at 2 j + 2. */
-static void widen(const tare__depth *d, const tare_real *dy, int64_t pitch, tare_real *to) {
-    int64_t some = least(d->out_w, (pitch - 2) / 2);
-    to[0] = to[1] = 0;
-    for (int64_t j = 0; j < some; j++) { to[2 * j + 2] = dy[j], to[2 * j + 3] = 0; }
-    for (int64_t q = 2 * some + 2; q < pitch; q++) { to[q] = 0; }
-}
-
-static void plane_back(const tare__depth *d, const tare_real *dy, const tare_real *weight, tare_real *dx, bool add) {
-    _Alignas(64) tare_real wide[SIZE];
-    int64_t pitch = whole_vectors(most(d->width + 4, 2 * d->out_w + 2)) + MARGIN, band = SIZE / pitch - 2;
-    for (int64_t u0 = 0; u0 < d->height; u0 += band) {
-        int64_t u1 = least(u0 + band, d->height), i0 = most(0, (u0 + d->pad_h - 1) / 2);
-        int64_t i1 = least(d->out_h, (u1 - 1 + d->pad_h) / 2 + 1);
-        for (int64_t i = i0; i < i1; i++) { widen(d, dy + i * d->out_w, pitch, wide + (i - i0) * pitch); }
-        wide_lines rows = { wide, i0, pitch };
-        for (int64_t u = u0; u < u1; u++) { row_back(d, &rows, weight, u, dx + u * d->width, add); }
-    }
-}
-
-void TARE_K(conv_depth_back)(const tare__depth *d, const tare_real *dy, const tare_real *weight, tare_real *dx,
+void TARE_K(conv_depth_back)(const tare__depth *d, const tare__plane *dy, const tare_real *weight, tare_real *dx,
                              bool add) {
     if (d->stride == 2) {
         plane_back(d, dy, weight, dx, add);
@@ -222,58 +200,63 @@ static inline double lanes_sum(vec x) {
     return sum;
 }
 
-/* Columns [j, j + VL) of a row of dy, zeros behind its end. */
-static ALWAYS_INLINE vec load_dy(const tare__depth *d, const tare_real *row, int64_t j, bool last_row) {
-    _Alignas(64) tare_real line[VL];
-    int64_t count = d->out_w - j;
-    if (count >= VL) { return vec_load(row + j); }
-    if (!last_row && d->out_w >= VL) { return first_lanes(vec_load(row + j), count); }
-    vec_store(line, (vec){ 0 });
-    put_line(line, row + j, count, false);
-    return vec_load(line);
+typedef struct sums {
+    taps row[3];
+    vec all;
+} sums;
+
+static inline void sums_end(sums *s, double *to) {
+    for (int n = 0; n < TAPS; n++) { to[n] += lanes_sum(s->row[n / 3].v[n % 3]); }
+    to[TAPS] += lanes_sum(s->all);
+    *s = (sums){ 0 };
 }
 
-/* Rows of dy from i on, of which the first meets the lines from `top` on: sums[tap] += x at the tap times dy; sums[TAPS] += dy. */
-static ALWAYS_INLINE void rows_weight(const tare__depth *d, const tare_real *top, int64_t pitch, const tare_real *dy,
-                                      int64_t i, int64_t rows, double *sums, const int stride) {
-    vec a0 = { 0 }, a1 = a0, a2 = a0, b0 = a0, b1 = a0, b2 = a0, c0 = a0, c1 = a0, c2 = a0, all = a0;
-    int64_t second = 1 % stride * pitch + 1 / stride, third = 2 / stride, row = stride * pitch;
-    for (int64_t end = i + rows; i < end; i++, top += stride * row) {
-        const tare_real *middle = top + row, *bottom = middle + row;
+#define ADD_TAPS(s, x) (s).v[0] += g * (x).v[0], (s).v[1] += g * (x).v[1], (s).v[2] += g * (x).v[2]
+
+/* Rows [begin, end) of y from column j on. */
+static ALWAYS_INLINE void rows_weight(const tare__depth *d, const rows *x, const rows *dy, int64_t j, int64_t begin,
+                                      int64_t end, sums *to, const int stride) {
+    sums s = *to;
+    cuts c = cuts_of(d, j);
+    mask columns = inside(j, d->out_w);
+    int64_t row = begin * stride - d->pad_h;
+    taps top = taps_of(x, &c, row, stride), middle = taps_of(x, &c, row + 1, stride);
+    for (int64_t i = begin; i < end; i++, row += stride) {
+        if (stride == 2 && i > begin) { middle = taps_of(x, &c, row + 1, stride); }
+        taps bottom = taps_of(x, &c, row + 2, stride);
+        vec g = cut(dy, i, j, columns);
+        ADD_TAPS(s.row[0], top);
+        ADD_TAPS(s.row[1], middle);
+        ADD_TAPS(s.row[2], bottom);
+        s.all += g;
+        top = stride == 1 ? middle : bottom;
+        middle = bottom;
+    }
+    *to = s;
+}
+
+static ALWAYS_INLINE void planes_weight(const tare__depth *d, const tare__depth_sums *p, double *to, const int stride) {
+    sums s = { 0 };
+    rows x = { p->x, d->height, d->width }, dy = { p->dy, d->out_h, d->out_w };
+    int64_t added = 0;
+    for (int64_t n = 0; n < p->images; n++, x.in.first += p->x_step, dy.in.first += p->dy_step) {
         for (int64_t j = 0; j < d->out_w; j += VL) {
-            vec g = load_dy(d, dy + i * d->out_w, j, i + 1 == d->out_h);
-            a0 += g * vec_load(top + j), a1 += g * vec_load(top + j + second), a2 += g * vec_load(top + j + third);
-            b0 += g * vec_load(middle + j), b1 += g * vec_load(middle + j + second);
-            b2 += g * vec_load(middle + j + third);
-            c0 += g * vec_load(bottom + j), c1 += g * vec_load(bottom + j + second);
-            c2 += g * vec_load(bottom + j + third);
-            all += g;
+            for (int64_t i = 0, end; i < d->out_h; i = end) {
+                end = i + ADDITIONS < d->out_h ? i + ADDITIONS : d->out_h;
+                rows_weight(d, &x, &dy, j, i, end, &s, stride);
+                if ((added += end - i) < ADDITIONS) { continue; }
+                sums_end(&s, to);
+                added = 0;
+            }
         }
     }
-    const vec sum[TAPS + 1] = { a0, a1, a2, b0, b1, b2, c0, c1, c2, all };
-    for (int n = 0; n <= TAPS; n++) { sums[n] += lanes_sum(sum[n]); }
+    sums_end(&s, to);
 }
 
-/* A few rows at a time, so that no lane adds up more than about ADDITIONS numbers before they go on in double. */
-static ALWAYS_INLINE void plane_weight(const tare__depth *d, const tare_real *x, const tare_real *dy, double *sums,
-                                       const int stride) {
-    _Alignas(64) tare_real in[SIZE + VL];
-    lines l = lines_of(d, x);
-    int64_t band = band_of(d, l.pitch), row = stride * l.pitch;
-    int64_t few = most(1, ADDITIONS / (whole_vectors(d->out_w) / VL));
-    for (int64_t i0 = 0; i0 < d->out_h; i0 += band) {
-        int64_t i1 = least(i0 + band, d->out_h);
-        fill(&l, i0 * stride, (i1 - 1) * stride + 3, in, stride);
-        for (int64_t i = i0; i < i1; i += few) {
-            rows_weight(d, in + (i - i0) * stride * row, l.pitch, dy, i, least(few, i1 - i), sums, stride);
-        }
-    }
-}
-
-void TARE_K(conv_depth_weight)(const tare__depth *d, const tare_real *x, const tare_real *dy, double *sums) {
+void TARE_K(conv_depth_weight)(const tare__depth *d, const tare__depth_sums *p, double *to) {
     if (d->stride == 1) {
-        plane_weight(d, x, dy, sums, 1);
+        planes_weight(d, p, to, 1);
     } else {
-        plane_weight(d, x, dy, sums, 2);
+        planes_weight(d, p, to, 2);
     }
 }

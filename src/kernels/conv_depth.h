@@ -11,7 +11,19 @@ typedef struct tare__depth {
     int64_t stride, pad_h, pad_w;
 } tare__depth;
 
-/* The widest x and y: some rows of either must fit on the stack. */
-enum { TARE__DEPTH_WIDTH = 4096 };
+/* tare__plane - a plane of x or dy: it begins with number `first` of a tensor of `size` numbers, all of which may be read. */
+typedef struct tare__plane {
+    const tare_real *tensor;
+    int64_t size, first;
+} tare__plane;
+
+/* tare__depth_sums - the planes of one channel in so many images, their first ones and what lies between them. */
+typedef struct tare__depth_sums {
+    tare__plane x, dy;
+    int64_t images, x_step, dy_step;
+} tare__depth_sums;
+
+/* The widest x and y: places in a row are counted in tare_real. */
+enum { TARE__DEPTH_WIDTH = 1 << 20 };
 
 #endif

@@ -22,6 +22,8 @@
 struct tare__wino; /* conv_wino.h */
 struct tare__wino_weights;
 struct tare__depth;         /* conv_depth.h */
+struct tare__plane;
+struct tare__depth_sums;
 struct tare__pool;          /* pool.h */
 struct tare__upsample;      /* upsample.h */
 struct tare__cross_entropy; /* loss.h */

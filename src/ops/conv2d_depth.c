@@ -28,8 +28,9 @@ static void ahead(void *context, int64_t begin, int64_t end) {
     tare__depth d = sizes_of(v);
     for (int64_t plane = begin; plane < end; plane++) {
         int64_t filter = plane % (v->groups * v->k);
-        tare__kernels()->conv_depth(&d, p->from + plane / v->k * v->h * v->w, p->weight + filter * 9,
-                                    p->bias ? p->bias[filter] : 0, p->to + plane * v->oh * v->ow, p->add);
+        tare__plane x = { p->from, v->n * v->groups * v->h * v->w, plane / v->k * v->h * v->w };
+        tare__kernels()->conv_depth(&d, &x, p->weight + filter * 9, p->bias ? p->bias[filter] : 0,
+                                    p->to + plane * v->oh * v->ow, p->add);
     }
 }
 
@@ -49,8 +50,9 @@ static void back(void *context, int64_t begin, int64_t end) {
         tare_real *to = p->to + plane * size;
         for (int64_t i = 0; p->bias && i < size; i++) { to[i] = p->bias[channel]; }
         for (int64_t k = 0; k < v->k; k++) {
-            tare__kernels()->conv_depth_back(&d, p->from + (plane * v->k + k) * v->oh * v->ow,
-                                             p->weight + (channel * v->k + k) * 9, to, p->add || p->bias || k > 0);
+            tare__plane dy = { p->from, v->n * v->groups * v->k * v->oh * v->ow, (plane * v->k + k) * v->oh * v->ow };
+            tare__kernels()->conv_depth_back(&d, &dy, p->weight + (channel * v->k + k) * 9, to,
+                                             p->add || p->bias || k > 0);
         }
     }
 }
@@ -67,12 +69,13 @@ static void weights(void *context, int64_t begin, int64_t end) {
     const tare__conv2d_sums *p = context;
     const tare__conv2d *v = &p->v;
     tare__depth d = sizes_of(v);
+    tare__depth_sums s = { .images = v->n, .x_step = v->groups * v->h * v->w };
+    s.dy_step = v->groups * v->k * v->oh * v->ow;
     for (int64_t filter = begin; filter < end; filter++) {
         double sums[10] = { 0 };
-        for (int64_t image = 0; image < v->n; image++) {
-            tare__kernels()->conv_depth_weight(&d, p->x + (image * v->groups + filter / v->k) * v->h * v->w,
-                                               p->y + (image * v->groups * v->k + filter) * v->oh * v->ow, sums);
-        }
+        s.x = (tare__plane){ p->x, v->n * s.x_step, filter / v->k * v->h * v->w };
+        s.dy = (tare__plane){ p->y, v->n * s.dy_step, filter * v->oh * v->ow };
+        tare__kernels()->conv_depth_weight(&d, &s, sums);
         tare_real *dw = p->dw + filter * 9;
         for (int i = 0; i < 9; i++) { dw[i] = (tare_real)sums[i] + (p->add_w ? dw[i] : 0); }
         if (p->db) { p->db[filter] = (tare_real)sums[9] + (p->add_b ? p->db[filter] : 0); }
