@@ -56,6 +56,13 @@ typedef struct rows {
     int64_t height, width;
 } rows;
 
+/* As far as vectors reach over the ends of a plane. */
+enum { REACH = 2 * VL + 4 };
+
+static inline bool is_inner(const rows *p) {
+    return p->in.first >= REACH && p->in.first + p->height * p->width + REACH <= p->in.size;
+}
+
 /* Near an end of the tensor: number by number. */
 static vec cut_close(const rows *p, int64_t at, mask m) {
     _Alignas(64) tare_real line[VL];
@@ -64,9 +71,9 @@ static vec cut_close(const rows *p, int64_t at, mask m) {
 }
 
 /* VL numbers of a row from a column on, zeros outside the mask. */
-static ALWAYS_INLINE vec cut(const rows *p, int64_t row, int64_t column, mask m) {
+static ALWAYS_INLINE vec cut(const rows *p, int64_t row, int64_t column, mask m, const bool inner) {
     int64_t at = p->in.first + row * p->width + column;
-    if (at >= 0 && at + VL <= p->in.size) { return keep(vec_load(p->in.tensor + at), m); }
+    if (inner || (at >= 0 && at + VL <= p->in.size)) { return keep(vec_load(p->in.tensor + at), m); }
     return cut_close(p, at, m);
 }
 
@@ -87,14 +94,14 @@ typedef struct taps {
     vec v[3];
 } taps;
 
-static ALWAYS_INLINE taps taps_of(const rows *p, const cuts *c, int64_t row, const int stride) {
+static ALWAYS_INLINE taps taps_of(const rows *p, const cuts *c, int64_t row, const int stride, const bool inner) {
     if (row < 0 || row >= p->height) { return (taps){ 0 }; }
     if (stride == 1) {
-        return (taps){ { cut(p, row, c->column, c->m[0]), cut(p, row, c->column + 1, c->m[1]),
-                         cut(p, row, c->column + 2, c->m[2]) } };
+        return (taps){ { cut(p, row, c->column, c->m[0], inner), cut(p, row, c->column + 1, c->m[1], inner),
+                         cut(p, row, c->column + 2, c->m[2], inner) } };
     }
-    vec a = cut(p, row, c->column, c->m[0]), b = cut(p, row, c->column + VL, c->m[2]);
-    vec far_a = cut(p, row, c->column + 2, c->m[1]), far_b = cut(p, row, c->column + 2 + VL, c->m[3]);
+    vec a = cut(p, row, c->column, c->m[0], inner), b = cut(p, row, c->column + VL, c->m[2], inner);
+    vec far_a = cut(p, row, c->column + 2, c->m[1], inner), far_b = cut(p, row, c->column + 2 + VL, c->m[3], inner);
     return (taps){ { even_of(a, b), odd_of(a, b), even_of(far_a, far_b) } };
 }
 
@@ -117,25 +124,34 @@ static inline int64_t last_vector(int64_t width) { return (width - 1) / VL * VL;
 
 #define SUM_TAPS(x, r) (x).v[0] * w[3 * (r)] + (x).v[1] * w[3 * (r) + 1] + (x).v[2] * w[3 * (r) + 2]
 
-static ALWAYS_INLINE void plane_out(const tare__depth *d, const tare__plane *x, const tare_real *weight, tare_real bias,
-                                    tare_real *y, bool add, const int stride) {
+static ALWAYS_INLINE void rows_out(const tare__depth *d, const rows *p, const tare_real *weight, tare_real bias,
+                                   tare_real *y, bool add, const int stride, const bool inner) {
     const vec zero = { 0 };
     const vec w[TAPS] = { zero + weight[0], zero + weight[1], zero + weight[2], zero + weight[3], zero + weight[4],
                           zero + weight[5], zero + weight[6], zero + weight[7], zero + weight[8] };
-    const rows p = { *x, d->height, d->width };
     const tare_real *end = y + d->out_h * d->out_w;
     for (int64_t j = last_vector(d->out_w); j >= 0; j -= VL) {
         cuts c = cuts_of(d, j);
         int64_t row = -d->pad_h;
-        taps top = taps_of(&p, &c, row, stride), middle = taps_of(&p, &c, row + 1, stride);
+        taps top = taps_of(p, &c, row, stride, inner), middle = taps_of(p, &c, row + 1, stride, inner);
         for (int64_t i = 0; i < d->out_h; i++, row += stride) {
-            if (stride == 2 && i > 0) { middle = taps_of(&p, &c, row + 1, stride); }
-            taps bottom = taps_of(&p, &c, row + 2, stride);
+            if (stride == 2 && i > 0) { middle = taps_of(p, &c, row + 1, stride, inner); }
+            taps bottom = taps_of(p, &c, row + 2, stride, inner);
             vec sum = (SUM_TAPS(top, 0) + bias) + (SUM_TAPS(middle, 1)) + (SUM_TAPS(bottom, 2));
             put(y + i * d->out_w + j, end, sum, d->out_w - j, add);
             top = stride == 1 ? middle : bottom;
             middle = bottom;
         }
+    }
+}
+
+static ALWAYS_INLINE void plane_out(const tare__depth *d, const tare__plane *x, const tare_real *weight, tare_real bias,
+                                    tare_real *y, bool add, const int stride) {
+    const rows p = { *x, d->height, d->width };
+    if (is_inner(&p)) {
+        rows_out(d, &p, weight, bias, y, add, stride, true);
+    } else {
+        rows_out(d, &p, weight, bias, y, add, stride, false);
     }
 }
 
@@ -152,8 +168,8 @@ void TARE_K(conv_depth)(const tare__depth *d, const tare__plane *x, const tare_r
 
 /* Under a stride of 2 a number of dx at an even distance from the padding's edge meets taps 0 and 2 along a side, at an odd one tap 1.
  * So neighbours in a row are sums of three products and of one, or the other way round, over the same two vectors of dy. */
-static void plane_back(const tare__depth *d, const tare__plane *dy, const tare_real *w, tare_real *dx, bool add) {
-    const rows p = { *dy, d->out_h, d->out_w };
+static ALWAYS_INLINE void plane_back(const tare__depth *d, const rows *p, const tare_real *w, tare_real *dx, bool add,
+                                     const bool inner) {
     const tare_real *end = dx + d->height * d->width;
     const int64_t odd = d->pad_w % 2, first = d->pad_w / 2;
     for (int64_t v = last_vector((d->width + 1) / 2); v >= 0; v -= VL) {
@@ -164,7 +180,7 @@ static void plane_back(const tare__depth *d, const tare__plane *dy, const tare_r
             for (int64_t r = (h + d->pad_h) % 2; r < 3; r += 2) {
                 int64_t i = (h + d->pad_h - r) / 2;
                 if (h + d->pad_h < r || i >= d->out_h) { continue; }
-                vec a = cut(&p, i, j, here), b = cut(&p, i, j - 1, before);
+                vec a = cut(p, i, j, here, inner), b = cut(p, i, j - 1, before, inner);
                 edge += a * w[3 * r] + b * w[3 * r + 2];
                 middle += (odd ? b : a) * w[3 * r + 1];
             }
@@ -178,8 +194,13 @@ static void plane_back(const tare__depth *d, const tare__plane *dy, const tare_r
 
 void TARE_K(conv_depth_back)(const tare__depth *d, const tare__plane *dy, const tare_real *weight, tare_real *dx,
                              bool add) {
+    const rows p = { *dy, d->out_h, d->out_w };
     if (d->stride == 2) {
-        plane_back(d, dy, weight, dx, add);
+        if (is_inner(&p)) {
+            plane_back(d, &p, weight, dx, add, true);
+        } else {
+            plane_back(d, &p, weight, dx, add, false);
+        }
         return;
     }
     tare_real turned[TAPS];
@@ -215,16 +236,16 @@ static inline void sums_end(sums *s, double *to) {
 
 /* Rows [begin, end) of y from column j on. */
 static ALWAYS_INLINE void rows_weight(const tare__depth *d, const rows *x, const rows *dy, int64_t j, int64_t begin,
-                                      int64_t end, sums *to, const int stride) {
+                                      int64_t end, sums *to, const int stride, const bool inner) {
     sums s = *to;
     cuts c = cuts_of(d, j);
     mask columns = inside(j, d->out_w);
     int64_t row = begin * stride - d->pad_h;
-    taps top = taps_of(x, &c, row, stride), middle = taps_of(x, &c, row + 1, stride);
+    taps top = taps_of(x, &c, row, stride, inner), middle = taps_of(x, &c, row + 1, stride, inner);
     for (int64_t i = begin; i < end; i++, row += stride) {
-        if (stride == 2 && i > begin) { middle = taps_of(x, &c, row + 1, stride); }
-        taps bottom = taps_of(x, &c, row + 2, stride);
-        vec g = cut(dy, i, j, columns);
+        if (stride == 2 && i > begin) { middle = taps_of(x, &c, row + 1, stride, inner); }
+        taps bottom = taps_of(x, &c, row + 2, stride, inner);
+        vec g = cut(dy, i, j, columns, inner);
         ADD_TAPS(s.row[0], top);
         ADD_TAPS(s.row[1], middle);
         ADD_TAPS(s.row[2], bottom);
@@ -243,7 +264,11 @@ static ALWAYS_INLINE void planes_weight(const tare__depth *d, const tare__depth_
         for (int64_t j = 0; j < d->out_w; j += VL) {
             for (int64_t i = 0, end; i < d->out_h; i = end) {
                 end = i + ADDITIONS < d->out_h ? i + ADDITIONS : d->out_h;
-                rows_weight(d, &x, &dy, j, i, end, &s, stride);
+                if (is_inner(&x) && is_inner(&dy)) {
+                    rows_weight(d, &x, &dy, j, i, end, &s, stride, true);
+                } else {
+                    rows_weight(d, &x, &dy, j, i, end, &s, stride, false);
+                }
                 if ((added += end - i) < ADDITIONS) { continue; }
                 sums_end(&s, to);
                 added = 0;
