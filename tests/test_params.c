@@ -110,6 +110,30 @@ static void blocks_grow_and_stay_aligned(void **state) {
     assert_int_equal(nonzero, numel);
 }
 
+/* Large blocks move by pages: values and gradients come along whole, and what is new is zero. */
+static void large_blocks_grow(void **state) {
+    (void)state;
+    enum { SIZE = 1100003, COUNT = 5 };
+    tare_params *ps = tare_params_new(1);
+    uint64_t live = tare_alloc_live();
+    for (int i = 0; i < COUNT; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "w%d", i);
+        tare_tensor *w = tare_param(ps, name, TARE_SHAPE(SIZE), 0);
+        assert_non_null(w);
+        for (int64_t k = 0; k < SIZE; k++) { assert_true(w->data[k] == 0 && w->grad[k] == 0); }
+        for (int64_t k = 0; k < SIZE; k++) { w->data[k] = (tare_real)(k % 977 + i), w->grad[k] = -w->data[k]; }
+    }
+    for (int i = 0; i < COUNT; i++) {
+        const tare_tensor *w = tare_params_at(ps, i);
+        for (int64_t k = 0; k < SIZE; k++) {
+            assert_true(w->data[k] == (tare_real)(k % 977 + i) && w->grad[k] == -w->data[k]);
+        }
+    }
+    assert_true(tare_alloc_live() < live + 6 * COUNT);
+    tare_params_free(ps);
+}
+
 static void gradients_are_void_until_settled(void **state) {
     tare_params *ps = *state;
     tare_tensor *a = tare_param(ps, "a", TARE_SHAPE(3), 0), *b = tare_param(ps, "b", TARE_SHAPE(3), 0);
@@ -291,6 +315,7 @@ int main(void) {
         with_params(errors_stick),
         with_params(long_names_are_refused),
         with_params(blocks_grow_and_stay_aligned),
+        cmocka_unit_test(large_blocks_grow),
         with_params(gradients_are_void_until_settled),
         with_params(frozen_parameters_want_no_gradient),
         with_params(thawing_wakes_none_that_rested_before),

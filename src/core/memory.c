@@ -1,6 +1,6 @@
 /* memory.c - the allocator hook, with a count of allocations and a way to let them fail. */
-#define _DEFAULT_SOURCE /* mmap's MAP_ANONYMOUS, madvise */
-#include <tare/core.h>
+#define _GNU_SOURCE /* mmap's MAP_ANONYMOUS, madvise, mremap */
+#include "grow.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 enum {
     ALIGNMENT = 64, /* a cache line, and the widest vector register */
     HUGE_PAGE = 2 << 20,
-    LARGE = 2 * HUGE_PAGE, /* blocks from here on are mapped, where that is known how */
+    LARGE = HUGE_PAGE, /* blocks from here on are mapped, where that is known how */
 };
 
 /* The sanitizers watch the C library's memory alone. */
@@ -46,6 +46,18 @@ static void *map_large(size_t bytes) {
     return block;
 }
 
+/* The first `used` bytes of one mapped block become those of another, which has not been touched: pages move, nothing is copied. What
+ * is left of the first goes. */
+static bool move_pages(void *from, size_t used, void *to) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), moved = (used + page - 1) / page * page;
+    char *start = (char *)from - page;
+    size_t size = *(size_t *)(void *)start;
+    if (moved == 0 || mremap(from, moved, moved, MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED) { return false; }
+    (void)munmap(start, page);
+    if (page + moved < size) { (void)munmap((char *)from + moved, size - page - moved); }
+    return true;
+}
+
 static void unmap_large(void *block) {
     char *start = (char *)block - sysconf(_SC_PAGESIZE);
     (void)munmap(start, *(size_t *)(void *)start);
@@ -53,6 +65,7 @@ static void unmap_large(void *block) {
 #else
 enum { MAPS = 0 };
 static void *map_large(size_t bytes) { return aligned_alloc(ALIGNMENT, bytes); }
+static bool move_pages(void *from, size_t used, void *to) { return (void)from, (void)used, (void)to, false; }
 static void unmap_large(void *block) { free(block); }
 #endif
 
@@ -129,4 +142,17 @@ void tare_free(void *memory) {
     if (!memory) { return; }
     live--;
     hook.free(hook.user, memory);
+}
+
+void *tare__grow(void *old, size_t used, size_t n, size_t size) {
+    void *larger = tare_calloc(n, size);
+    if (!larger) { return NULL; }
+    bool mapped = hook.alloc == default_alloc && old && begins_huge_page(old) && begins_huge_page(larger);
+    if (mapped && used <= n * size && move_pages(old, used, larger)) {
+        live--;
+        return larger;
+    }
+    if (used) { memcpy(larger, old, used); }
+    tare_free(old);
+    return larger;
 }

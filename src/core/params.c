@@ -1,6 +1,8 @@
 /* params.c - named parameters and buffers, each kind in one flat block that grows while the model is being built. */
 #include <tare/params.h>
 
+#include "grow.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -123,11 +125,10 @@ tare_tensor *tare_params_find(const tare_params *ps, const char *full_name) {
 
 /* Replace *array by a larger copy; false, with nothing changed, when memory is short. */
 static bool grow(void *array_address, size_t used, size_t room, size_t size) {
-    void *old, *larger = tare_calloc(room, size);
-    if (!larger) { return false; }
+    void *old, *larger;
     memcpy(&old, array_address, sizeof old);
-    if (used) { memcpy(larger, old, used * size); }
-    tare_free(old);
+    larger = tare__grow(old, used * size, room, size);
+    if (!larger) { return false; }
     memcpy(array_address, &larger, sizeof larger);
     return true;
 }
