@@ -86,14 +86,9 @@ static void run_matrix(const tare__conv *c, int64_t begin, int64_t end) {
     TARE_K(gemm_block)(&b);
 }
 
-static bool is_matrix(const tare__conv *c) {
-    return c->taps_h == 1 && c->taps_w == 1 && c->stride_h == 1 && c->stride_w == 1 && c->pad_h == 0 && c->pad_w == 0 &&
-           c->out_h == c->height && c->out_w == c->width && c->y_column == 1 && c->y_row == c->out_w;
-}
-
 void TARE_K(conv)(const tare__conv *c, int64_t begin, int64_t end) {
     _Alignas(64) tare_real in[PATCH_SIZE + PATCH_SLACK];
-    if (is_matrix(c)) {
+    if (patch_is_matrix(c) && c->y_column == 1 && c->y_row == c->out_w) {
         run_matrix(c, begin, end);
     } else if (patch_cut_of(c, end - begin).rows == 0) {
         TARE_K(conv_plain)(c, begin, end);

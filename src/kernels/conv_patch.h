@@ -49,6 +49,12 @@ static inline patch patch_of(const tare__conv *c, int64_t i0, int64_t rows, int6
     return p;
 }
 
+/* One tap, no stride, no padding: the input's planes are the im2col matrix as they lie. */
+static inline bool patch_is_matrix(const tare__conv *c) {
+    return c->taps_h == 1 && c->taps_w == 1 && c->stride_h == 1 && c->stride_w == 1 && c->pad_h == 0 && c->pad_w == 0 &&
+           c->out_h == c->height && c->out_w == c->width;
+}
+
 /* How many output rows, columns and input channels go through a patch at a time. */
 typedef struct patch_cut {
     int64_t rows, columns, channels;

@@ -26,10 +26,19 @@ bool TARE_K(conv_prefers_wide)(const tare__conv *c) {
     return wide < flat;
 }
 
-/* A tile of `rows` outputs by `filters` filters into y; `to` is the first output of the first filter. */
-static void put_tile(const tare__conv *c, const tare_real *from, int64_t rows, int64_t filters, tare_real *to,
-                     bool add) {
+/* A tile of `rows` outputs by `filters` filters into y; `to` is the first output of the first filter. `over`: whole vectors may be
+ * stored, since what lies behind the tile is written after it. */
+static void put_tile(const tare__conv *c, const tare_real *from, int64_t rows, int64_t filters, tare_real *to, bool add,
+                     bool over) {
     _Alignas(64) tare_real turned[NR * MR_FULL];
+    if (over && !add && filters % VL == 0) {
+        for (int64_t k = 0; k < filters; k += VL) {
+            for (int64_t j = 0; j < MR_FULL; j += VL) {
+                transpose_square(from + j * NR + k, NR, VL, to + k * c->y_plane + j, c->y_plane);
+            }
+        }
+        return;
+    }
     turn_tile(from, turned);
     for (int64_t k = 0; k < filters; k++, to += c->y_plane) {
         const tare_real *line = turned + k * MR_FULL;
@@ -45,20 +54,24 @@ static void put_tile(const tare__conv *c, const tare_real *from, int64_t rows, i
 static void run_panel(const tare__conv *c, const patch *p, const tare_real *in, const int64_t *offsets, int64_t c0,
                       int64_t channels, int64_t k) {
     _Alignas(64) tare_real out[MR_FULL * NR], bias[NR] = { 0 };
-    int64_t taps = c->taps_h * c->taps_w, filters = min64(NR, c->filters - k), pieces = (p->columns + MR - 1) / MR;
+    int64_t taps = c->taps_h * c->taps_w, filters = min64(NR, c->filters - k);
+    /* Rows without gaps are one row. */
+    bool close = c->y_column == 1 && c->y_row == p->columns, flat = close && p->row == p->columns;
+    int64_t lines = flat ? 1 : p->rows, columns = flat ? p->rows * p->columns : p->columns;
+    int64_t pieces = (columns + MR - 1) / MR, last = p->rows * p->columns - MR_FULL;
     tile t = { .k = channels * taps, .s_table = offsets, .v_step = NR, .alpha = 1, .c = out, .c_step = NR };
     t.v = c->weight + k * c->channels * taps + c0 * taps * NR;
     if (c->bias && c0 == 0) {
         memcpy(bias, c->bias + k, (size_t)filters * sizeof *bias);
         t.bias_column = bias;
     }
-    for (int64_t i = 0; i < p->rows; i++) {
+    for (int64_t i = 0; i < lines; i++) {
         tare_real *y = c->y + k * c->y_plane + (p->i0 + i) * c->y_row + p->j0 * c->y_column;
         for (int64_t n = 0; n < pieces; n++) {
-            int64_t j = piece(p->columns, pieces, n), rows = piece(p->columns, pieces, n + 1) - j;
+            int64_t j = piece(columns, pieces, n), rows = piece(columns, pieces, n + 1) - j;
             t.s = in + i * p->row + j;
             tile_fns[rows - 1][filters > VL](&t);
-            put_tile(c, out, rows, filters, y + j * c->y_column, c->add || c0 > 0);
+            put_tile(c, out, rows, filters, y + j * c->y_column, c->add || c0 > 0, close && i * columns + j <= last);
         }
     }
 }
@@ -71,7 +84,21 @@ static void run_patch(const tare__conv *c, const patch *p, const tare_real *in, 
     for (int64_t k = 0; k < c->filters; k += NR) { run_panel(c, p, in, offsets, c0, channels, k); }
 }
 
+/* One tap, no stride, no padding: the input as it lies is the patch. */
+static void run_matrix(const tare__conv *c, int64_t begin, int64_t end) {
+    int64_t plane = c->height * c->width;
+    patch p = { .i0 = begin, .rows = end - begin, .columns = c->width, .row = c->width };
+    p.plane = p.channel = plane;
+    for (int64_t c0 = 0; c0 < c->channels; c0 += PATCH_TAPS) {
+        run_patch(c, &p, c->x + c0 * plane + begin * c->width, c0, min64(PATCH_TAPS, c->channels - c0), NULL);
+    }
+}
+
 void TARE_K(conv_wide)(const tare__conv *c, int64_t begin, int64_t end) {
     _Alignas(64) tare_real in[PATCH_SIZE + PATCH_SLACK];
-    patch_walk(c, begin, end, in, run_patch, NULL);
+    if (patch_is_matrix(c)) {
+        run_matrix(c, begin, end);
+    } else {
+        patch_walk(c, begin, end, in, run_patch, NULL);
+    }
 }
