@@ -72,7 +72,7 @@ size_t tare__conv2d_ahead_scratch(const tare__conv2d *v);
 void tare__conv2d_back(const tare__conv2d_pass *p);
 size_t tare__conv2d_back_scratch(const tare__conv2d *v);
 
-/* tare__conv2d_sums - from x and y (its gradient) to the gradient of the weight, and of a bias on y unless db is NULL. */
+/* conv2d_weight.c. tare__conv2d_sums - from x and y (its gradient) to the gradient of the weight, and of a bias on y unless db is NULL. */
 typedef struct tare__conv2d_sums {
     tare__conv2d v;
     const tare_real *x, *y;
