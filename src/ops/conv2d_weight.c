@@ -18,21 +18,23 @@ typedef struct weight_job {
     int64_t shares, blocks; /* of the batch, of the channels */
     int64_t step, size;     /* from tap to tap in a share; numbers of a share */
     bool matrix;            /* a share is the product of y and x as they lie */
-    tare_real *sums;        /* [shares][groups][c][r][s][step], or, of a matrix, [shares][groups][k][c] */
+    bool by_filter;         /* of which x, whose channels are fewer, is turned round */
+    tare_real *sums;        /* [shares][groups][c][r][s][step], or by filter [shares][groups][k][c] */
     double *bias;           /* [shares][groups][k] */
 } weight_job;
 
-/* One tap, no stride, no padding, and fewer channels than filters, so that x is what is turned round. */
+/* One tap, no stride, no padding. */
 static bool is_matrix(const tare__conv2d *v) {
     bool plain = v->r == 1 && v->s == 1 && v->stride_h == 1 && v->stride_w == 1 && v->pad_h == 0 && v->pad_w == 0;
-    return plain && v->n > 0 && v->c < v->k;
+    return plain && v->n > 0;
 }
 
 static weight_job weight_plan(const tare__conv2d *v) {
     weight_job j = { .v = *v, .matrix = is_matrix(v) };
+    j.by_filter = j.matrix && v->c < v->k;
     int64_t lanes = tare__kernels()->lanes;
     j.step = tare__ceil_div(v->k, lanes) * lanes;
-    j.size = v->groups * v->c * (j.matrix ? v->k : v->r * v->s * j.step);
+    j.size = v->groups * v->c * (j.by_filter ? v->k : v->r * v->s * j.step);
     j.shares = tare__max(1, tare__min(SHARES, v->n));
     while (j.shares > 1 && j.shares * j.size > SHARES_SIZE) { j.shares /= 2; }
     j.blocks = tare__max(1, tare__min(SHARES / j.shares, v->c / BLOCK_CHANNELS));
@@ -66,22 +68,24 @@ static void share_of(const weight_job *j, int64_t share, int64_t block, int64_t 
     }
 }
 
-/* The same of a matrix: it begins anew, or adds to the images before. */
+/* The same of a matrix: it begins anew, or adds to the images before. The smaller of x and y is turned round. */
 static void share_matrix(const weight_job *j, int64_t share, int64_t block, int64_t image, bool add) {
     const tare__conv2d *v = &j->v;
-    int64_t c0 = tare__piece(v->c, j->blocks, block), plane = v->oh * v->ow;
-    tare__gemm_block b = { .rows = v->k, .k = plane, .s_step = plane, .v_step = plane, .v_columns = true };
-    b.columns = tare__piece(v->c, j->blocks, block + 1) - c0;
-    b.r_step = v->c;
-    b.alpha = 1;
-    b.add = add;
+    int64_t c0 = tare__piece(v->c, j->blocks, block), c1 = tare__piece(v->c, j->blocks, block + 1);
+    int64_t plane = v->oh * v->ow;
+    tare__gemm_block b = { .k = plane, .s_step = plane, .v_step = plane, .v_columns = true, .alpha = 1, .add = add };
+    b.rows = j->by_filter ? v->k : c1 - c0;
+    b.columns = j->by_filter ? c1 - c0 : v->k;
+    b.r_step = j->by_filter ? v->c : j->step;
     for (int64_t g = 0; g < v->groups; g++) {
-        b.s = j->call->y + (image * v->groups + g) * v->k * plane;
-        b.v = j->call->x + ((image * v->groups + g) * v->c + c0) * plane;
-        b.r = j->sums + share * j->size + g * v->k * v->c + c0;
+        const tare_real *y = j->call->y + (image * v->groups + g) * v->k * plane;
+        const tare_real *x = j->call->x + ((image * v->groups + g) * v->c + c0) * plane;
+        b.s = j->by_filter ? y : x;
+        b.v = j->by_filter ? x : y;
+        b.r = j->sums + share * j->size + (j->by_filter ? g * v->k * v->c + c0 : (g * v->c + c0) * j->step);
         tare__kernels()->gemm_block(&b);
         if (j->call->db && block == 0) {
-            tare__kernels()->sum_rows(v->k, plane, b.s, plane, j->bias + (share * v->groups + g) * v->k);
+            tare__kernels()->sum_rows(v->k, plane, y, plane, j->bias + (share * v->groups + g) * v->k);
         }
     }
 }
@@ -127,8 +131,8 @@ static void add_shares(void *context, int64_t begin, int64_t end) {
     }
 }
 
-/* The same of a matrix, whose layout is the weight's. */
-static void add_matrices(void *context, int64_t begin, int64_t end) {
+/* The same by filter, where the layout is the weight's. */
+static void add_by_filter(void *context, int64_t begin, int64_t end) {
     const weight_job *j = context;
     const tare__conv2d_sums *call = j->call;
     for (int64_t i = begin * j->v.c; i < end * j->v.c; i++) {
@@ -179,7 +183,7 @@ void tare__conv2d_weight(const tare__conv2d_sums *p) {
     j.sums = (tare_real *)(j.bias + tare__ceil_div(j.shares * v->groups * v->k, 8) * 8);
     tare_parallel_for(j.shares * j.blocks, 1, weight_shares, &j);
     int64_t grain = tare__ceil_div(tare__grain((double)(j.shares * v->c * v->r * v->s)), 16) * 16;
-    tare_parallel_for(v->groups * v->k, grain, j.matrix ? add_matrices : add_shares, &j);
+    tare_parallel_for(v->groups * v->k, grain, j.by_filter ? add_by_filter : add_shares, &j);
     if (p->db) { add_biases(&j); }
 }
 
