@@ -178,15 +178,16 @@ void tare__gemm(const tare__gemm_args *x) {
     int lanes = w.kernels->lanes;
     /* The narrow vectors of the baseline are ours only where calling OpenBLAS costs more than the product. */
     if (lanes * (int)sizeof(tare_real) == 16 && work > 32 * 32 * 32) {
-        multiply_blas(&w, work < ONE_CHUNK);
+        multiply_blas(&w, work < ONE_CHUNK || x->whole);
         return;
     }
     w.block = choose_sides(x, lanes);
     w.panel = 2 * lanes;
     w.rows = w.block.rows;
     w.columns = w.block.columns;
-    bool turn_once = w.block.v_columns && work >= ONE_CHUNK && ceil_div(w.block.columns, w.panel) <= TURNED_PANELS;
-    if (work >= ONE_CHUNK) { choose_chunks(&w, lanes, w.block.v_columns && !turn_once); }
+    bool cut = work >= ONE_CHUNK && !x->whole;
+    bool turn_once = w.block.v_columns && cut && ceil_div(w.block.columns, w.panel) <= TURNED_PANELS;
+    if (cut) { choose_chunks(&w, lanes, w.block.v_columns && !turn_once); }
     if (turn_once && w.rows < w.block.rows) {
         multiply_turned(&w);
     } else {
@@ -196,6 +197,6 @@ void tare__gemm(const tare__gemm_args *x) {
 
 void tare_gemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, tare_real alpha, const tare_real *a,
                int64_t lda, const tare_real *b, int64_t ldb, tare_real beta, tare_real *c, int64_t ldc) {
-    const tare__gemm_args args = { trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, NULL, NULL };
+    const tare__gemm_args args = { trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, NULL, NULL, false };
     tare__gemm(&args);
 }

@@ -17,6 +17,7 @@ typedef struct tare__gemm_args {
     tare_real *c;
     int64_t ldc;
     const tare_real *bias_row, *bias_column;
+    bool whole; /* not cut into chunks: the caller is one of many that work side by side */
 } tare__gemm_args;
 
 TARE_API void tare__gemm(const tare__gemm_args *args);

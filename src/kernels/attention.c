@@ -1,48 +1,97 @@
 /* attention.c - what attention does with a tile of scores between its matrix products. Rows are `pitch` apart, a multiple of
  * LANES and at least cols; query r sees the first `seen + r * step` of the tile's keys (within 0..cols), the others get
  * probability 0, and so does what lies between cols and pitch. */
+#include "gemm_pack.h"
 #include "softmax.h"
+
+#include <string.h>
 
 static inline int64_t visible(int64_t seen, int64_t cols) { return seen < 0 ? 0 : seen > cols ? cols : seen; }
 
-/* Whole vectors: what fills the last one up is never seen. */
-static inline int64_t fill_up(tare_real *s, int64_t k) {
+/* Row s of which k values are seen: how many to go through, in whole vectors. What fills the last one up gets no probability,
+ * and the rest has none. */
+static inline int64_t fill_up(tare_real *s, int64_t k, int64_t pitch) {
     int64_t whole = (k + LANES - 1) / LANES * LANES;
     for (int64_t j = k; j < whole; j++) { s[j] = -(tare_real)INFINITY; }
+    for (int64_t j = whole; j < pitch; j++) { s[j] = 0; }
     return whole;
 }
 
-static inline tare_real exp_row(tare_real *s, int64_t n, tare_real max) {
-    tare_real sum = 0;
-    V_SIMD_SUM(sum)
-    for (int64_t j = 0; j < n; j++) { sum += s[j] = v_exp_neg(s[j] - max); }
-    return sum;
+/* Rows are short, so LANES of them are reduced together: each one's lanes are a row of `lanes`, which is then turned round. */
+static inline void turn_lanes(tare_real *lanes) {
+    tare_real turned[LANES * LANES];
+    for (int64_t r = 0; r < LANES; r += VL) {
+        for (int64_t l = 0; l < LANES; l += VL) {
+            transpose_rows(lanes + r * LANES + l, LANES, VL, VL, turned + l * LANES + r, LANES);
+        }
+    }
+    memcpy(lanes, turned, sizeof turned);
 }
 
+static inline void lanes_max(const tare_real *s, int64_t n, tare_real *lanes) {
+    for (int64_t l = 0; l < LANES; l++) { lanes[l] = -(tare_real)INFINITY; }
+    for (int64_t j = 0; j < n; j += LANES) {
+        TARE_SIMD
+        for (int64_t l = 0; l < LANES; l++) { lanes[l] = s[j + l] > lanes[l] ? s[j + l] : lanes[l]; }
+    }
+}
+
+static inline void lanes_exp(tare_real *s, int64_t n, tare_real max, tare_real *lanes) {
+    for (int64_t l = 0; l < LANES; l++) { lanes[l] = 0; }
+    for (int64_t j = 0; j < n; j += LANES) {
+        V_SIMD
+        for (int64_t l = 0; l < LANES; l++) { lanes[l] += s[j + l] = v_exp_neg(s[j + l] - max); }
+    }
+}
+
+/* A row's largest value so far, and what its sums so far are to be multiplied with for that. */
+static inline void raise_max(const tare_real *lanes, tare_real *max, tare_real *rescale) {
+    V_SIMD
+    for (int64_t r = 0; r < LANES; r++) {
+        tare_real most = max[r];
+        for (int64_t l = 0; l < LANES; l++) { most = lanes[l * LANES + r] > most ? lanes[l * LANES + r] : most; }
+        rescale[r] = most > max[r] ? v_exp_neg(max[r] - most) : 1;
+        max[r] = most;
+    }
+}
+
+static inline void add_sums(const tare_real *lanes, const tare_real *rescale, tare_real *sum) {
+    TARE_SIMD
+    for (int64_t r = 0; r < LANES; r++) {
+        tare_real more = 0;
+        for (int64_t l = 0; l < LANES; l++) { more += lanes[l * LANES + r]; }
+        sum[r] = sum[r] * rescale[r] + more;
+    }
+}
+
+/* max, sum and rescale have room for a multiple of LANES rows. */
 void TARE_K(attention_exp)(int64_t rows, int64_t cols, int64_t pitch, int64_t seen, int64_t step, tare_real *s,
                            tare_real *max, tare_real *sum, tare_real *rescale) {
-    for (int64_t r = 0; r < rows; r++, s += pitch) {
-        int64_t k = visible(seen + r * step, cols), whole = fill_up(s, k);
-        for (int64_t j = whole; j < pitch; j++) { s[j] = 0; }
-        rescale[r] = 1;
-        if (k == 0) { continue; }
-        tare_real most = row_max(s, whole);
-        if (max[r] > most) {
-            most = max[r];
-        } else {
-            rescale[r] = v_exp_neg(max[r] - most);
+    _Alignas(64) tare_real lanes[LANES * LANES] = { 0 };
+    int64_t whole[LANES];
+    for (int64_t first = 0; first < rows; first += LANES, s += LANES * pitch) {
+        int64_t count = rows - first < LANES ? rows - first : LANES;
+        for (int64_t r = 0; r < count; r++) {
+            whole[r] = fill_up(s + r * pitch, visible(seen + (first + r) * step, cols), pitch);
+            lanes_max(s + r * pitch, whole[r], lanes + r * LANES);
         }
-        sum[r] = sum[r] * rescale[r] + exp_row(s, whole, most);
-        max[r] = most;
+        turn_lanes(lanes);
+        raise_max(lanes, max + first, rescale + first);
+        for (int64_t r = 0; r < count; r++) { lanes_exp(s + r * pitch, whole[r], max[first + r], lanes + r * LANES); }
+        turn_lanes(lanes);
+        add_sums(lanes, rescale + first, sum + first);
     }
 }
 
 void TARE_K(attention_again)(int64_t rows, int64_t cols, int64_t pitch, int64_t seen, int64_t step, tare_real *s,
                              const tare_real *lse) {
     for (int64_t r = 0; r < rows; r++, s += pitch) {
-        int64_t whole = fill_up(s, visible(seen + r * step, cols));
-        exp_row(s, whole, lse[r]);
-        for (int64_t j = whole; j < pitch; j++) { s[j] = 0; }
+        int64_t whole = fill_up(s, visible(seen + r * step, cols), pitch);
+        const tare_real all = lse[r];
+        for (int64_t j = 0; j < whole; j += LANES) {
+            V_SIMD
+            for (int64_t l = 0; l < LANES; l++) { s[j + l] = v_exp_neg(s[j + l] - all); }
+        }
     }
 }
 

@@ -150,7 +150,7 @@ static inline patch_half patch_half_of(const tare__conv *c, const patch *p, tare
     return h;
 }
 
-#ifdef LANES
+#ifdef PACK_LANES
 /* Both halves of a row. What a vector writes too much is written over by what follows; where nothing would, `close` is set. */
 static inline void patch_deal_row(const patch *p, const tare_real *from, patch_half even, patch_half odd, bool close) {
     _Alignas(64) tare_real line[2 * VL];

@@ -6,21 +6,21 @@
 
 #if defined(__has_builtin)
 #if __has_builtin(__builtin_shufflevector) && defined(TARE_F64)
-#define LANES (VEC_BYTES / 8)
+#define PACK_LANES (VEC_BYTES / 8)
 #elif __has_builtin(__builtin_shufflevector)
-#define LANES (VEC_BYTES / 4)
+#define PACK_LANES (VEC_BYTES / 4)
 #endif
 #endif
 
-#ifdef LANES
+#ifdef PACK_LANES
 /* The lower (upper) halves of a and b, element by element in turn. */
-#if LANES == 16
+#if PACK_LANES == 16
 #define ZIP_LOW(a, b)  __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
 #define ZIP_HIGH(a, b) __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
-#elif LANES == 8
+#elif PACK_LANES == 8
 #define ZIP_LOW(a, b)  __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
 #define ZIP_HIGH(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
-#elif LANES == 4
+#elif PACK_LANES == 4
 #define ZIP_LOW(a, b)  __builtin_shufflevector(a, b, 0, 4, 1, 5)
 #define ZIP_HIGH(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
 #else
@@ -29,13 +29,13 @@
 #endif
 
 /* The elements of a and then b at even (odd) places. */
-#if LANES == 16
+#if PACK_LANES == 16
 #define UNZIP_EVEN(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30)
 #define UNZIP_ODD(a, b)  __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31)
-#elif LANES == 8
+#elif PACK_LANES == 8
 #define UNZIP_EVEN(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14)
 #define UNZIP_ODD(a, b)  __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15)
-#elif LANES == 4
+#elif PACK_LANES == 4
 #define UNZIP_EVEN(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6)
 #define UNZIP_ODD(a, b)  __builtin_shufflevector(a, b, 1, 3, 5, 7)
 #else

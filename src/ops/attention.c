@@ -126,18 +126,20 @@ static void add_tile(const tare__attention *a, const tare__attention_tile *t, ta
     int64_t step, seen = tare__attention_seen(a, t, &step),
                   key = tare__attention_at(a->key, t->sample, t->head, t->key);
     const tare_real *q = a->q + tare__attention_at(a->query, t->sample, t->head, t->row);
-    tare_gemm(false, true, t->rows, t->keys, a->width, a->scale, q, a->query.row, a->k + key, a->key.row, 0, s, pitch);
+    tare__attention_gemm(false, true, t->rows, t->keys, a->width, a->scale, q, a->query.row, a->k + key, a->key.row, 0,
+                         s, pitch);
     kernels->attention_exp(t->rows, t->keys, pitch, seen, step, s, u->max, u->sum, u->factor);
     if (a->dropout > 0) { tare__attention_drop(a, t, s, NULL); }
     if (t->key > 0) { kernels->row_scale(t->rows, a->width, u->factor, y, a->out.row); }
-    tare_gemm(false, false, t->rows, a->width, t->keys, 1, s, pitch, a->v + key, a->key.row, t->key > 0, y, a->out.row);
+    tare__attention_gemm(false, false, t->rows, a->width, t->keys, 1, s, pitch, a->v + key, a->key.row, t->key > 0, y,
+                         a->out.row);
 }
 
 static void forward_rows(const tare__attention *a, tare__attention_tile t) {
     _Alignas(64) tare_real scores[ATTENTION_TILE];
     sums u;
     tare_real *y = a->to + tare__attention_at(a->out, t.sample, t.head, t.row);
-    for (int64_t r = 0; r < t.rows; r++) { u.max[r] = -(tare_real)INFINITY, u.sum[r] = 0; }
+    for (int64_t r = 0; r < ATTENTION_ROWS; r++) { u.max[r] = -(tare_real)INFINITY, u.sum[r] = 0; }
     int64_t last = tare__attention_last(a, &t);
     for (t.key = 0; t.key < last; t.key += ATTENTION_KEYS) {
         t.keys = tare__min(ATTENTION_KEYS, last - t.key);

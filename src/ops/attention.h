@@ -4,6 +4,8 @@
 
 #include "common.h"
 
+#include "../core/gemm.h"
+
 #include <tare/sequence.h>
 
 enum { ATTENTION_ROWS = 64, ATTENTION_KEYS = 256, ATTENTION_TILE = ATTENTION_ROWS * ATTENTION_KEYS };
@@ -59,6 +61,13 @@ static inline int64_t tare__attention_last(const tare__attention *a, const tare_
 
 /* Drop probabilities p [rows,pitch] in place; the same tile drops the same ones again. kept may be NULL. */
 void tare__attention_drop(const tare__attention *a, const tare__attention_tile *t, tare_real *p, uint8_t *kept);
+
+/* C = alpha op(A) op(B), or += where add: a tile's product, on the thread that has the tile. */
+static inline void tare__attention_gemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, tare_real alpha,
+                                        const tare_real *a, int64_t lda, const tare_real *b, int64_t ldb, bool add,
+                                        tare_real *c, int64_t ldc) {
+    tare__gemm(&(tare__gemm_args){ trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, add, c, ldc, NULL, NULL, true });
+}
 
 tare__attention tare__attention_of(const tare_node *n);
 

@@ -21,8 +21,8 @@ static void again(const tare__attention *a, const tare__attention_tile *t, tiles
     const tare_real *q = a->q + tare__attention_at(a->query, t->sample, t->head, t->row);
     const tare_real *dy = a->dy + tare__attention_at(a->out, t->sample, t->head, t->row);
     const tare_real *lse = a->lse + (t->sample * a->heads + t->head) * a->queries + t->row;
-    tare_gemm(false, true, t->rows, t->keys, a->width, a->scale, q, a->query.row, a->k + key, a->key.row, 0, w->p,
-              pitch);
+    tare__attention_gemm(false, true, t->rows, t->keys, a->width, a->scale, q, a->query.row, a->k + key, a->key.row, 0,
+                         w->p, pitch);
     tare__kernels()->attention_again(t->rows, t->keys, pitch, seen, step, w->p, lse);
     const tare_real *left = w->p;
     if (a->dropout > 0) {
@@ -31,7 +31,8 @@ static void again(const tare__attention *a, const tare__attention_tile *t, tiles
         left = w->dp;
     }
     if (a->dv) {
-        tare_gemm(true, false, t->keys, a->width, t->rows, 1, left, pitch, dy, a->out.row, 1, a->dv + key, a->key.row);
+        tare__attention_gemm(true, false, t->keys, a->width, t->rows, 1, left, pitch, dy, a->out.row, 1, a->dv + key,
+                             a->key.row);
     }
 }
 
@@ -41,16 +42,17 @@ static void backward_tile(const tare__attention *a, const tare__attention_tile *
     const tare_real *dy = a->dy + tare__attention_at(a->out, t->sample, t->head, t->row);
     again(a, t, w);
     if (!a->dq && !a->dk) { return; }
-    tare_gemm(false, true, t->rows, t->keys, a->width, 1, dy, a->out.row, a->v + key, a->key.row, 0, w->dp, pitch);
+    tare__attention_gemm(false, true, t->rows, t->keys, a->width, 1, dy, a->out.row, a->v + key, a->key.row, 0, w->dp,
+                         pitch);
     tare__kernels()->attention_back(t->rows, t->keys, pitch, w->p, dot, a->dropout > 0 ? w->kept : NULL,
                                     (tare_real)(1 / (1 - a->dropout)), a->scale, w->dp);
     if (a->dq) {
-        tare_gemm(false, false, t->rows, a->width, t->keys, 1, w->dp, pitch, a->k + key, a->key.row,
-                  t->key > 0 || a->add_q, a->dq + query, a->query.row);
+        tare__attention_gemm(false, false, t->rows, a->width, t->keys, 1, w->dp, pitch, a->k + key, a->key.row,
+                             t->key > 0 || a->add_q, a->dq + query, a->query.row);
     }
     if (a->dk) {
-        tare_gemm(true, false, t->keys, a->width, t->rows, 1, w->dp, pitch, a->q + query, a->query.row, 1, a->dk + key,
-                  a->key.row);
+        tare__attention_gemm(true, false, t->keys, a->width, t->rows, 1, w->dp, pitch, a->q + query, a->query.row, 1,
+                             a->dk + key, a->key.row);
     }
 }
 
