@@ -23,10 +23,10 @@ typedef struct weight_job {
     double *bias;           /* [shares][groups][k] */
 } weight_job;
 
-/* One tap, no stride, no padding. */
+/* One tap, no stride, no padding; a transposed convolution may still have been padded on one side. */
 static bool is_matrix(const tare__conv2d *v) {
     bool plain = v->r == 1 && v->s == 1 && v->stride_h == 1 && v->stride_w == 1 && v->pad_h == 0 && v->pad_w == 0;
-    return plain && v->n > 0;
+    return plain && v->n > 0 && v->oh == v->h && v->ow == v->w;
 }
 
 static weight_job weight_plan(const tare__conv2d *v) {
