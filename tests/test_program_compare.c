@@ -2,6 +2,8 @@
  * what is gone on with. */
 #include "program_support.h"
 
+#include <tare/run.h>
+
 #include <math.h>
 
 /* The number it "learns" depends on norm, batch and seed alone. --mode says how it ends; each start leaves a line in `starts`. */
@@ -259,6 +261,28 @@ static void test_dry_run(void **state) {
 /* ---- killed and gone on with --------------------------------------------------------------------------------------------- */
 
 /* Starts a slow comparison, waits until some of its runs have ended, and sends it a signal. */
+/* A run that hangs is stopped in its time; the others are none the worse. */
+static void test_time_limit(void **state) {
+    (void)state;
+    const char *line = COMPARE "--vary norm=a,bb --vary nap=0,30 --seeds 1 --jobs 4 --time-limit 1 --out %s%s";
+    const char *folder = place("limited");
+    double began = tare_clock();
+    assert_code(0, run(line, work, folder, ""));
+    assert_true(tare_clock() - began < 15);
+    assert_int_equal(starts(), 4);
+    const char *runs = table(folder, "runs.csv");
+    const char *killed = strstr(runs, "killed");
+    assert_non_null(killed);
+    assert_non_null(strstr(killed + 1, "killed"));
+    assert_null(strstr(strstr(killed + 1, "killed") + 1, "killed"));
+    assert_non_null(strstr(runs, "ok"));
+    char note[4096];
+    read_text(test_path(folder, "norm=a,nap=30/seed-1.json"), note, sizeof note);
+    assert_contains(note, "time limit");
+    assert_code(0, run(line, work, folder, "")); /* it is a result, not run again */
+    assert_int_equal(starts(), 0);
+}
+
 static int begin_and_kill(const char *dir, int number) {
     char line[8192], out[4096], err[4096];
     snprintf(out, sizeof out, "%s/killed.out", work);
@@ -328,9 +352,10 @@ static void test_left(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_grid),     cmocka_unit_test(test_jobs),    cmocka_unit_test(test_tune),
-        cmocka_unit_test(test_failures), cmocka_unit_test(test_changed), cmocka_unit_test(test_bad),
-        cmocka_unit_test(test_dry_run),  cmocka_unit_test(test_killed),  cmocka_unit_test(test_left),
+        cmocka_unit_test(test_grid),       cmocka_unit_test(test_jobs),    cmocka_unit_test(test_tune),
+        cmocka_unit_test(test_failures),   cmocka_unit_test(test_changed), cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_time_limit), cmocka_unit_test(test_dry_run), cmocka_unit_test(test_killed),
+        cmocka_unit_test(test_left),
     };
     return cmocka_run_group_tests(tests, make_toy, remove_toy);
 }

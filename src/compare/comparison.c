@@ -214,6 +214,7 @@ tare_status tare__comparison_run(tare__comparison *c, const tare__runner_opt *ho
     opt.rows = c->cells; /* seed by seed */
     opt.threads = c->threads;
     opt.retry = c->plan->opt.retry;
+    opt.time_limit = c->plan->opt.time_limit;
     opt.metric = &c->plan->metric;
     tare_status s = TARE_OK;
     if (unfinished(c->trial, c->trials) > 0) {

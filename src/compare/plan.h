@@ -17,6 +17,7 @@ typedef struct tare__axis {
 /* The options of `tare compare` that need no thought. */
 typedef struct tare__compare_opt {
     int64_t seeds, jobs;
+    double time_limit;
     const char *metric, *budget, *versus, *launcher, *out;
     bool up, down, retry, force, dry_run, quiet, json;
     tare_files vary, tune, program; /* rows for --help alone: tare__plan_parse reads these itself */

@@ -61,6 +61,7 @@ static tare_status start(tare__task *task, const tare__runner_opt *opt) {
     setpgid(task->pid, task->pid); /* whichever of the two comes first */
     task->state = TARE__TASK_RUNNING;
     task->fresh = true;
+    task->overdue = 0;
     return TARE_OK;
 }
 
@@ -81,11 +82,21 @@ static tare_status check_ending(const tare__task *task, int wait_status, const t
     return tare_fail(TARE_EINVAL, "%s: %s", task->label, why);
 }
 
+/* Asked to end when its time is up, killed when it does not. */
+static void keep_time(tare__task *task, double limit) {
+    double over = tare_clock() - task->began - limit;
+    int number = over > PATIENCE ? SIGKILL : SIGTERM;
+    if (limit <= 0 || over <= 0 || task->overdue == number) { return; }
+    kill(-task->pid, number);
+    task->overdue = number;
+}
+
 /* Has it ended? */
 static tare_status watch(tare__task *task, const tare__runner_opt *opt) {
     int status = 0;
     struct rusage usage;
     pid_t got = wait4(task->pid, &status, WNOHANG, &usage);
+    if (got == 0) { keep_time(task, opt->time_limit); }
     if (got == 0 || (got < 0 && errno == EINTR)) { return TARE_OK; }
     if (got < 0) { return tare_fail(TARE_EIO, "%s: lost sight of its process: %s", task->label, strerror(errno)); }
     task->wall_seconds = tare_clock() - task->began;

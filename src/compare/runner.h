@@ -6,7 +6,8 @@
 
 typedef struct tare__runner_opt {
     int64_t jobs;
-    int64_t threads; /* OMP_NUM_THREADS of each run; 0: as it is */
+    int64_t threads;   /* OMP_NUM_THREADS of each run; 0: as it is */
+    double time_limit; /* seconds of each run; 0: none */
     bool retry;
     bool usage_is_fatal; /* exit code 2 means wrong options: stop all */
     const tare__metric *metric;

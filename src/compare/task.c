@@ -186,7 +186,10 @@ static bool is_own_signal(int number) {
 static void judge_ending(tare__task *task, int wait_status) {
     int code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 0;
     int number = WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : code > 128 && code < 128 + 65 ? code - 128 : 0;
-    if (number > 0) { /* 128 + signal: as a shell has it */
+    if (task->overdue) {
+        task->fate = TARE__KILLED;
+        snprintf(task->reason, sizeof task->reason, "time limit");
+    } else if (number > 0) { /* 128 + signal: as a shell has it */
         task->fate = is_own_signal(number) ? TARE__CRASHED : TARE__KILLED;
         snprintf(task->reason, sizeof task->reason, "signal %d (%s)", number, strsignal(number));
     } else {

@@ -29,6 +29,7 @@ typedef struct tare__task {
     pid_t pid;
     int log; /* descriptor, locked while the run or a child of it lives */
     double began;
+    int overdue; /* the signal it was sent at its time limit; 0: none */
 } tare__task;
 
 void tare__task_free(tare__task *task);

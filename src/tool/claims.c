@@ -16,6 +16,7 @@ typedef struct options {
     tare_files numbers;
     bool quick, list, dry_run, quiet;
     int64_t jobs;
+    double time_limit;
     const char *out, *claims, *launcher;
 } options;
 
@@ -28,6 +29,9 @@ static const tare_option table[] = {
       "the small settings: all in less than ten minutes on two cores; else in less than ninety",
       .flags = TARE_OPTION_LOCAL },
     { "jobs", TARE_OPTION_INT, AT(jobs), "0", "N", "runs at a time; 0: one per core", .min = 0, .max = 1024,
+      .flags = TARE_OPTION_LOCAL },
+    { "time-limit", TARE_OPTION_REAL, AT(time_limit), "0", "S",
+      "a run that takes more than S seconds is stopped and counts as killed; 0: none", .min = 0, .max = 1e9,
       .flags = TARE_OPTION_LOCAL },
     { "launcher", TARE_OPTION_STRING, AT(launcher), NULL, "COMMAND",
       "words in front of each run, as tare compare has them", .flags = TARE_OPTION_LOCAL },
@@ -122,6 +126,7 @@ static tare_status make_plan(tare__plan *plan, const char *line, const options *
     if (s != TARE_OK) { return tare_fail(s, "%s\n  in: tare compare %s", tare_error(), line); }
     plan->opt.jobs = o->jobs;
     plan->opt.launcher = o->launcher;
+    plan->opt.time_limit = o->time_limit;
     plan->parent = o->out;
     return TARE_OK;
 }
