@@ -31,7 +31,7 @@ static inline vec keep(vec x, mask m) { return m ? x : 0; }
 #endif
 
 /* The numbers of a and then b at even (odd) places; and a and b in turn, first and second half. */
-#ifdef LANES
+#ifdef PACK_LANES
 static ALWAYS_INLINE vec even_of(vec a, vec b) { return UNZIP_EVEN(a, b); }
 static ALWAYS_INLINE vec odd_of(vec a, vec b) { return UNZIP_ODD(a, b); }
 static ALWAYS_INLINE vec low_of(vec a, vec b) { return ZIP_LOW(a, b); }
