@@ -132,6 +132,20 @@ static void values_that_others_read_are_not_written_over(void **state) {
     }
 }
 
+/* y = W h + h: two shares of one gradient add up, and dW still reads h. */
+static void a_product_with_its_input_as_bias_keeps_it(void **state) {
+    (void)state;
+    tare_tape *t = tape_new();
+    tare_tensor *x = tare_input(t, TARE_SHAPE(3), (tare_real[]){ 1, 2, 3 });
+    tare_tensor *w = tare_input(t, TARE_SHAPE(3, 3), (tare_real[]){ 1, 2, 3, 4, 5, 6, 7, 8, 9 });
+    x->requires_grad = w->requires_grad = true;
+    tare_tensor *h = tare_scale(t, x, 2);
+    backward(t, tare_linear(t, h, w, h));
+    for (int64_t i = 0; i < 9; i++) { assert_near(w->grad[i], 2 * (i % 3 + 1), 0); }
+    for (int64_t i = 0; i < 3; i++) { assert_near(x->grad[i], 2 * (12 + 3 * i + 1), 0); }
+    tare_tape_free(t);
+}
+
 /* ---- what backward does not read --------------------------------------------------------------------------------- */
 
 /* The sign of y tells that of x, unless the slope is negative: then leaky_relu keeps x itself. */
@@ -368,6 +382,7 @@ int main(void) {
         cmocka_unit_test(ops_that_add_have_memory_of_their_own),
         cmocka_unit_test(products_make_gradients_over_their_inputs),
         cmocka_unit_test(values_that_others_read_are_not_written_over),
+        cmocka_unit_test(a_product_with_its_input_as_bias_keeps_it),
         cmocka_unit_test(leaky_relu_lets_its_input_go),
         cmocka_unit_test(values_without_a_gradient_go_too),
         cmocka_unit_test(large_cheap_results_are_made_twice),

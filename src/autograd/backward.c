@@ -63,12 +63,14 @@ static tare_tensor *lend_gradient(const tare_node *n) {
     return NULL;
 }
 
-/* The last to read the values of its first input may put the gradient where they lie. Parameters and the caller's inputs stay as they are. */
+/* The last to read the values of its first input may put the gradient where they lie, unless that is added up of two shares. Parameters
+ * and the caller's inputs stay as they are. */
 static tare_tensor *lend_values(const tare_node *n) {
     const unsigned overwrites = TARE_OP_OVER_INPUT | TARE_OP_FRESH;
     tare_tensor *x = n->in[0], *owner = x ? tare__owner(x) : NULL;
     if ((n->op->flags & overwrites) != overwrites || !x || !x->requires_grad || x->grad) { return NULL; }
     if (!owner->node || !owner->data || owner->readers != 1 || x->node->done) { return NULL; }
+    if (appears_twice(n, 0)) { return NULL; }
     x->grad = owner->data;
     x->grad_fresh = true;
     return x;
