@@ -54,7 +54,8 @@ def times(f):
 
 def variant(name, r):
     formats = name[:2] in ("W2", "W3", "W4", "W6") or len(sizes(name)) == 4
-    return r["torch"]["variant"].replace("contiguous", "NCHW" if formats else "eager").replace("compile eager", "compile")
+    words = r["torch"]["variant"].replace("contiguous", "NCHW" if formats else "eager").replace("compile eager", "compile")
+    return words + " †" * (is_step(name) and not r["torch"]["compile"])
 
 
 def against(name, r, times):
@@ -214,6 +215,8 @@ def steps_text(results):
     lines = [machine_text({n: results[n] for n in names}), "", HEAD] + [row(n, results[n]) for n in names]
     if any(noisy(r) for r in results.values()):
         lines += ["", "\\* other processes took more than 3 % of the processors meanwhile."]
+    if any("†" in variant(n, results[n]) for n in names if "torch" in results[n]):
+        lines += ["", "† without torch.compile, which took no part in this row."]
     failed = [f"{n} ({', '.join(results[n]['torch']['failed'])})" for n in names if results[n].get("torch", {}).get("failed")]
     if failed:
         lines += ["", f"torch.compile failed, and took no part, in {'; '.join(failed)}."]

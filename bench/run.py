@@ -224,7 +224,9 @@ def compare(a, name, sides, theirs):
         result["tare_1"] = figures(sides[1].samples[""])
     if theirs:
         best = theirs.best()
-        result["torch"] = {**figures(theirs.samples[best]), "variant": best, "compile": a.compile, "failed": theirs.failed}
+        result["torch"] = {**figures(theirs.samples[best]), "variant": best, "failed": theirs.failed,
+                           "compile": any("compile" in v for v in theirs.samples),
+                           "variants": {v: figures(theirs.samples[v])["ms"] for v in theirs.samples}}
         result["least"] = round(min(t / o for t, o in zip(theirs.turns[best], ours.turns[""])), 2)
     if report.is_step(name):
         result.update(starts(a, name, theirs))
