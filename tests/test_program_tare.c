@@ -51,6 +51,7 @@ static void test_list(void **state) {
         assert_null(strstr(o->out, "notes")); /* cannot be executed */
         assert_null(strstr(o->out, "shy"));   /* asks not to be listed */
         assert_null(strstr(o->out, "gradcheck-f32"));
+        for (const char *s = o->out; *s; s += strcspn(s, "\n") + 1) { assert_true(strcspn(s, "\n") <= 80); }
     }
     assert_false(exists(test_path(work, "was-run"))); /* listing runs nobody's program */
 }

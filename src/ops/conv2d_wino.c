@@ -11,7 +11,7 @@ enum {
     WEIGHT_COST = 100,     /* one channel's weights for a vector of filters, */
     OUTPUT_COST = 120,     /* an output of the plain sum under a stride of 2, beside its products, for such a vector, */
     OUTPUT_COST_DW = 40,   /* the same where dW is summed, */
-    TRAFFIC_COST = 3,    /* ten numbers to or from the third-level cache */
+    TRAFFIC_COST = 3,      /* ten numbers to or from the third-level cache */
 };
 
 static int64_t lanes_of(void) { return tare__kernels()->lanes; }

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MAX_PLACES = 128, MAX_PROGRAMS = 256, NAME_SIZE = 64, ABOUT_SIZE = 120 };
+enum { MAX_PLACES = 128, MAX_PROGRAMS = 256, NAME_SIZE = 64, ABOUT_SIZE = 120, WIDTH = 80, INDENT = 15 };
 
 typedef struct program {
     char name[NAME_SIZE];
@@ -126,15 +126,31 @@ static void find_programs(launcher *l) {
     qsort(l->program, (size_t)l->programs, sizeof l->program[0], by_name);
 }
 
+/* Word by word, lines after the first indented. */
+static void print_about(const char *about) {
+    int at = INDENT;
+    for (const char *s = about; *s; s += strspn(s, " ")) {
+        int n = (int)strcspn(s, " ");
+        if (at + 1 + n > WIDTH && at > INDENT) {
+            printf("\n%*s", INDENT, "");
+            at = INDENT;
+        }
+        at += printf("%s%.*s", at > INDENT ? " " : "", n, s);
+        s += n;
+    }
+    printf("\n");
+}
+
 static void print_list(const launcher *l) {
     printf("tare %s - neural networks on CPUs, with normalisation at the heart\n\n", TARE_VERSION);
-    printf("Usage: tare NAME [OPTION...]      runs the program tare-NAME; `tare NAME --help` explains it\n");
+    printf("Usage: tare NAME [OPTION...]   runs the program tare-NAME; --help explains it\n");
     for (int i = 0; i < l->programs; i++) {
         const program *p = &l->program[i];
         if (i == 0 || p->on_path != l->program[i - 1].on_path) {
             printf("\n%s\n", p->on_path ? "On your PATH" : "Programs");
         }
-        printf("  %-12s %s\n", p->name, *p->about ? p->about : "(says nothing about itself)");
+        printf("  %-*s ", INDENT - 3, p->name);
+        print_about(*p->about ? p->about : "(says nothing about itself)");
     }
     if (l->programs == 0) { printf("\nNo programs found beside tare, in libexec/tare, or on PATH.\n"); }
 }
