@@ -41,6 +41,45 @@ static void activations_make_gradients_in_place(void **state) {
     }
 }
 
+static tare_tensor *norm_of(tare_tape *t, tare_tensor *x, int kind) {
+    if (kind == 0) { return tare_batch_norm(t, x, NULL, NULL, NULL, NULL, (tare_batch_norm_opt){ 0 }); }
+    if (kind == 1) { return tare_group_norm(t, x, NULL, NULL, (tare_group_norm_opt){ .groups = 2 }); }
+    return tare_instance_norm(t, x, NULL, NULL, (tare_instance_norm_opt){ 0 });
+}
+
+/* dx of a norm behind x [16, size], taken as `shape`; `held`: x has a gradient already, of 0, to which the norm's is added. */
+static tare_real *through_norm(int kind, tare_shape shape, bool held, size_t *peak) {
+    tare_tape *t = tape_new();
+    int64_t numel = tare_shape_numel(shape);
+    tare_tensor *x = input(t, 16, numel / 16), *taken = tare_reshape(t, x, shape);
+    tare_tensor *y = tare_sigmoid(t, norm_of(t, taken, kind));
+    backward(t, held ? tare_add(t, y, tare_scale(t, taken, 0)) : y);
+    tare_real *dx = malloc((size_t)numel * sizeof *dx);
+    assert_non_null(dx);
+    memcpy(dx, x->grad, (size_t)numel * sizeof *dx);
+    *peak = tare_tape_peak(t);
+    tare_tape_free(t);
+    return dx;
+}
+
+/* A norm's gradient goes where the one behind it lay; the same values in less memory, for rows and columns of all lengths. */
+static void norms_make_gradients_in_place(void **state) {
+    (void)state;
+    for (int kind = 0; kind < 3; kind++) {
+        for (int64_t size = 2; size < 70; size++) {
+            for (int features = 0; features < (kind == 2 ? 1 : 2); features++) {
+                tare_shape shape = features ? TARE_SHAPE(16, 2 * size) : TARE_SHAPE(4, 4, size);
+                size_t alone, beside;
+                tare_real *a = through_norm(kind, shape, false, &alone), *b = through_norm(kind, shape, true, &beside);
+                for (int64_t i = 0; i < tare_shape_numel(shape); i++) { assert_true(a[i] == b[i]); }
+                assert_true(alone < beside);
+                free(a);
+                free(b);
+            }
+        }
+    }
+}
+
 /* a + b hands its gradient to one of them; the other one has its own, which may hold something already. */
 static void sums_share_nothing(void **state) {
     (void)state;
@@ -378,6 +417,7 @@ static void promises_change_no_bit(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(activations_make_gradients_in_place),
+        cmocka_unit_test(norms_make_gradients_in_place),
         cmocka_unit_test(sums_share_nothing),
         cmocka_unit_test(ops_that_add_have_memory_of_their_own),
         cmocka_unit_test(products_make_gradients_over_their_inputs),

@@ -296,19 +296,20 @@ NORM_INLINE tare_real gradient_one(tare_real x, tare_real dy, tare__norm_coef c,
     return g * s.p + ((d * c.rstd + c.shift) * s.q + s.t);
 }
 
-/* dx = p g + q x-hat + t, or the same added to dx. */
-NORM_INLINE void gradient_row(const tare_real *restrict x, const tare_real *restrict dy, tare_real *restrict dx,
-                              int64_t n, tare__norm_coef c, tare__norm_map m, slopes s, int act, bool add) {
+/* dx = p g + q x-hat + t, or the same added to dx, which may be dy. So the last vector, which overlaps the one before, is made first. */
+NORM_INLINE void gradient_row(const tare_real *restrict x, const tare_real *dy, tare_real *dx, int64_t n,
+                              tare__norm_coef c, tare__norm_map m, slopes s, int act, bool add) {
     int64_t i = 0;
-    vec v;
+    vec v, last;
+    bool overlaps = n % VL && n >= VL && !add;
+    if (overlaps) { gradient_vec(x + n - VL, dy + n - VL, &last, c, m, s, act); }
     for (; i + VL <= n; i += VL) {
         gradient_vec(x + i, dy + i, &v, c, m, s, act);
         if (add) { v += LOAD(dx + i); }
         STORE(dx + i) = v;
     }
-    if (i < n && n >= VL && !add) {
-        gradient_vec(x + n - VL, dy + n - VL, &v, c, m, s, act);
-        STORE(dx + n - VL) = v;
+    if (overlaps) {
+        STORE(dx + n - VL) = last;
         return;
     }
     for (; i < n; i++) {

@@ -268,9 +268,9 @@ void TARE_K(norm_col_along)(const tare_real *along, int64_t first, int64_t last,
     }
 }
 
-NORM_INLINE void gradient_part(const tare_real *restrict x, const tare_real *restrict dy, tare_real *restrict dx,
-                               int64_t rows, int64_t stride, const columns *c, part p, const tare_real *gamma,
-                               const tare_real *pqt, const bool add, const int vecs) {
+NORM_INLINE void gradient_part(const tare_real *restrict x, const tare_real *dy, tare_real *dx, int64_t rows,
+                               int64_t stride, const columns *c, part p, const tare_real *gamma, const tare_real *pqt,
+                               const bool add, const int vecs) {
     vec k[4], a[4], b[4], f[4], q[4], t[4];
     for (int v = 0; v < vecs; v++) {
         int64_t j = p.at + v * VL;
@@ -285,13 +285,16 @@ NORM_INLINE void gradient_part(const tare_real *restrict x, const tare_real *res
             if (add) {
                 if (p.fresh < VL) { down = LAST_LANES(down, p.fresh); }
                 down += LOAD(dx + i);
+            } else if (p.fresh < VL) { /* the others were made of a dy that may be gone */
+                for (int64_t l = VL - p.fresh; l < VL; l++) { dx[i + l] = LANE(down, l); }
+                continue;
             }
             STORE(dx + i) = down;
         }
     }
 }
 
-/* dx = p_j dy gamma_r + q_j x-hat + t_j, or the same added to dx; pqt: p, q, t of TARE__NORM_COLUMNS values each. */
+/* dx = p_j dy gamma_r + q_j x-hat + t_j, or the same added to dx, which may be dy; pqt: p, q, t of TARE__NORM_COLUMNS values each. */
 void TARE_K(norm_col_gradient)(const tare_real *x, const tare_real *dy, tare_real *dx, int64_t rows, int64_t cols,
                                int64_t stride, const tare__norm_coef *coef, const tare_real *gamma,
                                const tare_real *pqt, bool add) {
