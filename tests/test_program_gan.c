@@ -384,6 +384,7 @@ static void test_usage(void **state) {
     const outcome *o = run("tare-gan --data %s/nowhere", work);
     assert_code(1, o);
     assert_contains(o->err, "nowhere");
+    assert_contains(o->err, "ring8");
     assert_code(2, run("tare-gan --eval %s/nowhere", work));
     o = run("tare-gan --help");
     assert_code(0, o);

@@ -53,7 +53,10 @@ static tare_status open_pictures(data *d, const options *o) {
 
 tare_status data_open(data *d, const options *o) {
     d->what.toy = toy_find(o->data);
-    if (!d->what.toy) { return open_pictures(d, o); }
+    if (!d->what.toy) {
+        tare_status s = open_pictures(d, o);
+        return s == TARE_ENOENT ? tare_fail(s, "%s; points are ring8 and grid25", tare_error()) : s;
+    }
     d->what.shape = TARE_SHAPE(2);
     d->what.classes = d->what.toy->modes;
     return toy_dataset(d->what.toy, &d->train);
