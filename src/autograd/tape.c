@@ -60,8 +60,7 @@ size_t tare_tape_peak(const tare_tape *t) {
 size_t tare_tape_bytes(const tare_tape *t) { return t->values.used + (t->inner ? tare_tape_bytes(t->inner) : 0); }
 void tare_tape_limit_set(tare_tape *t, size_t bytes) {
     t->limit = bytes;
-    t->to_go = SIZE_MAX;
-    t->most_made = 0;
+    t->to_go = t->most_made = 0;
 }
 void tare_tape_check_finite(tare_tape *t, bool on) { t->check_finite = on; }
 
@@ -164,12 +163,12 @@ static bool can_come_again(const tare_node *n) {
     return true;
 }
 
-/* Is this result, which backward will read, better computed again than kept? Where the tape has a limit the first of a step go: the
- * last would be there again at once, as backward begins with them. */
+/* Is this result, which backward will read, better computed again than kept? Where the tape has a limit the first of a step go, since
+ * the last would be there again at once, as backward begins with them; and whatever a step makes beyond the largest so far. */
 static bool comes_again(tare_tape *t, const tare_tensor *x) {
     size_t bytes = tare__bytes(x->numel);
     bool cheap = x->node->op->flags & TARE_OP_CHEAP, again = x->node->op->flags & TARE_OP_AGAIN;
-    bool short_of_memory = t->limit && t->gone < t->to_go;
+    bool short_of_memory = t->limit && (t->gone < t->to_go || t->made > t->most_made);
     if (!(cheap && bytes >= AGAIN_BYTES) && !((cheap || again) && short_of_memory)) { return false; }
     if (!can_come_again(x->node)) { return false; }
     if (!cheap || bytes < AGAIN_BYTES) { t->gone += bytes; }
