@@ -302,17 +302,30 @@ static size_t find_beyond(const char *text, size_t size, int64_t step) {
     return size;
 }
 
-static tare_status forget_beyond(tare_run *run, int64_t step) {
-    off_t size = lseek(run->metrics, 0, SEEK_END), got = 0;
-    char *text = size >= 0 ? tare_malloc((size_t)size + 1) : NULL;
-    if (!text) { return tare_fail(size < 0 ? TARE_EIO : TARE_ENOMEM, "metrics.jsonl: cannot be read"); }
-    for (ssize_t n = 1; n > 0 && got<size; got += n> 0 ? n : 0) {
-        n = pread(run->metrics, text + got, (size_t)(size - got), got);
+/* The first `size` bytes of a file. */
+static bool read_all(int file, char *text, off_t size) {
+    for (off_t got = 0; got < size;) {
+        ssize_t n = pread(file, text + got, (size_t)(size - got), got);
+        if (n < 0 && errno == EINTR) { continue; }
+        if (n <= 0) { return false; }
+        got += n;
     }
-    text[got] = '\0';
-    off_t keep = (off_t)find_beyond(text, (size_t)got, step);
+    return true;
+}
+
+static tare_status forget_beyond(tare_run *run, int64_t step) {
+    off_t size = lseek(run->metrics, 0, SEEK_END);
+    char *text = size >= 0 ? tare_malloc((size_t)size + 1) : NULL;
+    if (size >= 0 && !text) { return TARE_ENOMEM; }
+    if (size < 0 || !read_all(run->metrics, text, size)) {
+        tare_fail(TARE_EIO, "metrics.jsonl: cannot be read: %s", strerror(errno));
+        tare_free(text);
+        return TARE_EIO;
+    }
+    text[size] = '\0';
+    off_t keep = (off_t)find_beyond(text, (size_t)size, step);
     tare_free(text);
-    if (got < size || (keep < size && ftruncate(run->metrics, keep) != 0)) {
+    if (keep < size && ftruncate(run->metrics, keep) != 0) {
         return tare_fail(TARE_EIO, "metrics.jsonl: cannot be cut off at step %lld: %s", (long long)step,
                          strerror(errno));
     }
