@@ -152,7 +152,7 @@ void *tare__grow(void *old, size_t used, size_t n, size_t size) {
         live--;
         return larger;
     }
-    if (used) { memcpy(larger, old, used); }
+    if (old && used) { memcpy(larger, old, used); }
     tare_free(old);
     return larger;
 }
