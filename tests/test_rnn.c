@@ -1,5 +1,5 @@
 /* test_rnn.c - recurrent nets: states carried from stretch to stretch, lengths, norms in the cell, threads, memory, errors. Numbers
- * beside PyTorch's: test_ops.c, test_sequence_layers.c.   tare-test: double isa */
+ * beside PyTorch's: test_ops.c, test_sequence_pytorch.c.   tare-test: double isa */
 #include "testing_support.h"
 
 #include <tare/sequence.h>

@@ -1,7 +1,7 @@
 """Write tests/golden/data/sequence.gold: layers of sequence models as PyTorch computes them, float64 (format: goldens.py).
 
 For each net: <net>/param/<name>, <net>/x, <net>/y, <net>/dy (the upstream gradient), <net>/dx, <net>/grad/<name>.
-Names are PyTorch's: tests/test_sequence_layers.c builds the same layers, finds each parameter by its name, and must see the same.
+Names are PyTorch's: tests/test_sequence_pytorch.c builds the same layers, finds each parameter by its name, and must see the same.
 """
 import math
 import os
