@@ -225,6 +225,11 @@ static void test_bad(void **state) {
     o = run("tare-compare mnist --vary norm=bn,nom --seeds 1 --out %s", place("nom"));
     assert_code(2, o); /* no result of a comparison, but a mistake in its options */
     assert_contains(o->err, "nom");
+    assert_false(exists(place("nom")));
+    o = run("tare-compare mnist --vary nrom=bn,ln --seeds 1 --out %s", place("nom"));
+    assert_code(2, o);
+    assert_contains(o->err, "unknown option --nrom; did you mean --norm?");
+    assert_false(exists(place("nom")));
     o = run("tare-compare %s/toy.sh --metric score --up --vary norm=a --launcher no-such-launcher --out %s", work,
             place("launch"));
     assert_code(2, o);

@@ -208,8 +208,7 @@ void tare__comparison_close(tare__comparison *c) {
 
 tare_status tare__comparison_run(tare__comparison *c, const tare__runner_opt *how) {
     tare__runner_opt opt = *how;
-    static const char *const ours[] = { "mnist", "charlm", "gan" };
-    for (int i = 0; i < 3; i++) { opt.usage_is_fatal = opt.usage_is_fatal || strcmp(c->plan->program, ours[i]) == 0; }
+    opt.usage_is_fatal = tare__plan_is_ours(c->plan);
     opt.jobs = c->jobs;
     opt.rows = c->cells; /* seed by seed */
     opt.threads = c->threads;

@@ -54,7 +54,8 @@ typedef struct tare__comparison {
 
 /* tare__comparison_open - the plan's cells and tasks, its folder found or made and locked, what is there already looked at. With
  * --dry-run nothing is made. *note says how it relates to what is there ("going on: 12 of 90 runs are done"), to be freed.
- *   errors  TARE_EEXIST: the folder holds another comparison or other things, or somebody is at work in it;  TARE_EIO */
+ *   errors  TARE_EEXIST: the folder holds another comparison or other things, or somebody is at work in it;  TARE_EINVAL: the folder
+ * would be new, and the program does not take the options;  TARE_EIO */
 tare_status tare__comparison_open(tare__comparison *c, tare__plan *plan, char **note);
 void tare__comparison_close(tare__comparison *c);
 

@@ -137,7 +137,8 @@ static tare_status enter(tare__comparison *c, const char *identity, const char *
                          c->folder);
     }
     if (opt->dry_run) { return TARE_OK; }
-    tare_status s = tare__folders_make(c->folder);
+    tare_status s = before ? TARE_OK : tare__plan_check(c->plan); /* a typo leaves no folder behind */
+    if (s == TARE_OK) { s = tare__folders_make(c->folder); }
     if (s == TARE_OK) { s = take_lock(c); }
     if (s == TARE_OK && opt->force) { s = clear(c->folder); }
     return s == TARE_OK ? write_plan(c, identity) : s;

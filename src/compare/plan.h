@@ -47,6 +47,12 @@ extern const tare_option tare__compare_options[];
 tare_status tare__plan_parse(tare__plan *plan, const char *about, int argc, char **argv);
 void tare__plan_free(tare__plan *plan);
 
+/* tare__plan_is_ours - is the program mnist, charlm or gan? Exit code 2 of these means wrong options.
+ * tare__plan_check - do they take the options and each value of each axis? Other programs are not asked.
+ *   errors  TARE_EINVAL: no, in the program's words;  TARE_EIO;  TARE_ENOMEM */
+bool tare__plan_is_ours(const tare__plan *plan);
+tare_status tare__plan_check(const tare__plan *plan);
+
 int64_t tare__plan_cells(const tare__plan *plan);
 /* tare__plan_at - the indices of a cell's values, one per axis; the last axis runs fastest. */
 void tare__plan_at(const tare__plan *plan, int64_t cell, int64_t at[TARE__AXES]);
