@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { X, DY, DX, ARRAYS };
+enum { X, DY, DX, KEPT, ARRAYS };
+enum { AGAIN = 64 }; /* passes after which a dy that dx was written over is set right */
 
 static bool goes_backward(const bench *b) { return strstr(b->workload->name, "-fwdbwd") != NULL; }
 
@@ -62,14 +63,16 @@ static tare_status make_conv(bench *b) {
     return make_arrays(b, out);
 }
 
-/* The op's backward as the tape runs it in the middle of a net; tare_backward_from would copy dy first. */
-static tare_status backward(bench *b, tare_tensor *x, tare_tensor *y) {
+/* The op's backward as the tape runs it in the middle of a net, dx over dy where the op can; tare_backward_from would copy dy first. */
+static tare_status backward(bench *b, tare_tensor *x, tare_tensor *y, int64_t i) {
     tare_node *n = y->node;
     if (n->in[0] != x) { return tare_fail(TARE_EINVAL, "%s is more than one op", b->workload->name); }
     if (!b->scratch && !(b->scratch = tare_malloc(n->grad_scratch_bytes + 1))) { return TARE_ENOMEM; }
     n->scratch = b->scratch;
+    bool over = n->op->flags & TARE_OP_INPLACE;
+    if (over && i % AGAIN == 0) { memcpy(b->x[DY], b->x[KEPT], (size_t)y->numel * sizeof(tare_real)); }
     y->grad = b->x[DY];
-    x->grad = b->x[DX];
+    x->grad = b->x[over ? DY : DX];
     x->grad_fresh = true;
     n->op->backward(n);
     x->grad = y->grad = NULL;
@@ -78,7 +81,6 @@ static tare_status backward(bench *b, tare_tensor *x, tare_tensor *y) {
 }
 
 static tare_status pass(bench *b, int64_t i) {
-    (void)i;
     tare_tape_reset(b->tape);
     tare_params_zero_grad(b->params[0]);
     tare_tensor *x = tare_input_view(b->tape, b->input, b->x[X]);
@@ -86,7 +88,7 @@ static tare_status pass(bench *b, int64_t i) {
     tare_tensor *y = tare_forward(b->net[0], b->tape, x);
     if (!y) { return tare_fail(tare_tape_status(b->tape), "%s", tare_tape_error(b->tape)); }
     if (b->look) { b->look(b->tape, b->context); }
-    return goes_backward(b) ? backward(b, x, y) : TARE_OK;
+    return goes_backward(b) ? backward(b, x, y, i) : TARE_OK;
 }
 
 static tare_status make_copy(bench *b) {
