@@ -85,14 +85,10 @@ static void draw_cell(tare__live *live, const tare__cell *cell, int width) {
     seeds[shown] = '\0';
     if (n > 0) { tare__short_number(sum / (double)n, mean); }
     int room = width - (int)shown - 12;
+    if (room < 8) { room = 8; }
+    if (room > 40) { room = 40; }
     tare__cell_buf name;
-    fprintf(live->stream, "%s %s %10s\n",
-            tare__cell_text(cell->name,
-                            room < 8    ? 8
-                            : room > 40 ? 40
-                                        : room,
-                            &name),
-            seeds, mean);
+    fprintf(live->stream, "%s %s %10s\n", tare__cell_text(cell->name, room, &name), seeds, mean);
     live->drawn++;
 }
 

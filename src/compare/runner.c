@@ -127,7 +127,7 @@ static void stop_all(tare__task *task, int64_t count) {
             if (task[i].state != TARE__TASK_RUNNING) { continue; }
             if (number != sent) { kill(-task[i].pid, number); }
             if (waitpid(task[i].pid, NULL, WNOHANG) != 0) {
-                task[i].state = TARE__TASK_TODO;
+                task[i].state = TARE__TASK_WAITING;
                 close(task[i].log);
             }
         }
@@ -162,7 +162,7 @@ static tare_status step(tare__task *task, int64_t count, const tare__runner_opt 
     }
     for (int64_t k = 0; s == TARE_OK && running < opt->jobs && k < count; k++) {
         tare__task *t = &task[turn(k, count, opt)];
-        if (t->state != TARE__TASK_TODO) { continue; }
+        if (t->state != TARE__TASK_WAITING) { continue; }
         s = start(t, opt);
         running += t->state == TARE__TASK_RUNNING;
         if (t->state == TARE__TASK_LEFT && opt->left) { opt->left(opt->context, t); }

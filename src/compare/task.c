@@ -19,7 +19,7 @@
 #include "../run/json.h"
 
 void tare__task_free(tare__task *task) {
-    if (task->state != TARE__TASK_TODO && task->log > 0) { close(task->log); }
+    if (task->state != TARE__TASK_WAITING && task->log > 0) { close(task->log); }
     tare_free(task->folder);
     tare_free(task->label);
     tare__words_free(&task->argv);
@@ -132,7 +132,7 @@ static bool is_failure(tare__fate fate) { return fate == TARE__CRASHED || fate =
 
 tare_status tare__task_look(tare__task *task, const tare__metric *m, bool retry) {
     task->fate = TARE__MISSING;
-    task->state = TARE__TASK_TODO;
+    task->state = TARE__TASK_WAITING;
     task->seconds = task->wall_seconds = task->peak_bytes = task->value = (double)NAN;
     noted note;
     tare_status s = read_note(task, &note);

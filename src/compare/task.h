@@ -8,7 +8,7 @@
 #include "words.h"
 
 typedef enum tare__task_state {
-    TARE__TASK_TODO,
+    TARE__TASK_WAITING,
     TARE__TASK_RUNNING,
     TARE__TASK_LEFT, /* a comparison that was killed has left it running: wait for it */
     TARE__TASK_DONE,

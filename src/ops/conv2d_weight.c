@@ -44,21 +44,9 @@ static weight_job weight_plan(const tare__conv2d *v) {
 static void share_of(const weight_job *j, int64_t share, int64_t block, int64_t image) {
     const tare__conv2d *v = &j->v;
     int64_t c0 = tare__piece(v->c, j->blocks, block), taps = v->r * v->s;
-    tare__conv c = { .channels = tare__piece(v->c, j->blocks, block + 1) - c0,
-                     .height = v->h,
-                     .width = v->w,
-                     .filters = v->k,
-                     .out_h = v->oh,
-                     .out_w = v->ow,
-                     .taps_h = v->r,
-                     .taps_w = v->s,
-                     .stride_h = v->stride_h,
-                     .stride_w = v->stride_w,
-                     .pad_h = v->pad_h,
-                     .pad_w = v->pad_w,
-                     .dil_h = v->dil_h,
-                     .dil_w = v->dil_w,
-                     .x_end = j->call->x + v->n * v->groups * v->c * v->h * v->w };
+    tare__conv c = tare__conv2d_conv(v);
+    c.channels = tare__piece(v->c, j->blocks, block + 1) - c0;
+    c.x_end = j->call->x + v->n * v->groups * v->c * v->h * v->w;
     for (int64_t g = 0; g < v->groups; g++) {
         tare__conv_sums s = { .dy = j->call->y + (image * v->groups + g) * v->k * v->oh * v->ow, .step = j->step };
         s.weight = j->sums + share * j->size + (g * v->c + c0) * taps * j->step;

@@ -25,7 +25,7 @@ static void print_machine(void) {
     printf("kernels    %s%s%s\n", m.isa, force ? ", TARE_ISA=" : "", force ? force : "");
     printf("threads    %d of %d cores%s\n", m.threads, m.cores, getenv("OMP_NUM_THREADS") ? "  (OMP_NUM_THREADS)" : "");
     printf("memory     %.1f GiB\n", (double)m.memory / 1073741824.0);
-    printf("allocator  C library's aligned_alloc, 64-byte alignment; from 4 MiB pages of their\n           own, "
+    printf("allocator  C library's aligned_alloc, 64-byte alignment; from 2 MiB pages of their\n           own, "
            "huge ones where the system gives them\n");
     printf("blas       %s\n", m.blas);
     if (m.threads == 1 && m.cores > 1) { printf("\nnote: one thread on %d cores; training will be slow\n", m.cores); }
