@@ -1,26 +1,8 @@
-/* image_fixtures.h - a folder for each test of images, and images to put into it. */
+/* image_fixtures.h - images for the folder that each test has. */
 #ifndef TARE_IMAGE_FIXTURES_H
 #define TARE_IMAGE_FIXTURES_H
 
-#include "data_fixtures.h"
-
-static char *dir;
-static uint64_t live_before;
-
-static int setup(void **state) {
-    (void)state;
-    dir = test_dir_new();
-    live_before = tare_alloc_live();
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    tare_alloc_fail_at(0);
-    tare_threads_set(0);
-    test_dir_remove(dir);
-    return tare_alloc_live() == live_before ? 0 : -1;
-}
+#include "data_folder.h"
 
 static void collect(void *context, void *bytes, int n) { put(context, bytes, n); }
 

@@ -1,27 +1,9 @@
 /* test_idx.c - IDX files, plain and gzip: what is in them arrives, and what is wrong with them is said.
  * tare-test: double */
-#include "data_fixtures.h"
+#include "data_folder.h"
 
 #include <math.h>
 #include <unistd.h>
-
-static char *dir;
-static uint64_t live_before;
-
-static int setup(void **state) {
-    (void)state;
-    dir = test_dir_new();
-    live_before = tare_alloc_live();
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    tare_alloc_fail_at(0);
-    tare_threads_set(0);
-    test_dir_remove(dir);
-    return tare_alloc_live() == live_before ? 0 : -1; /* whatever a test did, it freed what it took */
-}
 
 static void check_fixture(const tare_dataset *ds, int64_t n, int64_t h, int64_t w, int64_t classes) {
     assert_int_equal(ds->count, n);
@@ -372,27 +354,10 @@ static void test_fashion_mnist(void **state) {
 
 /* ---- memory ------------------------------------------------------------------------------------------------------------ */
 
-/* Let the n-th allocation fail, n = 1, 2, ...: TARE_ENOMEM each time and nothing kept, until all of it goes through. */
 static void test_out_of_memory(void **state) {
     (void)state;
     write_four(dir, 12, 4, 4, 3);
-    for (int threads = 1; threads <= 2; threads++) {
-        tare_threads_set(threads);
-        tare_status status = TARE_ENOMEM;
-        uint64_t n = 1;
-        for (; status != TARE_OK && n < 1000; n++) {
-            tare_dataset *train = NULL, *test = NULL;
-            tare_alloc_fail_at(n);
-            status = tare_data_open(dir, (tare_data_opt){ .channels = 0 }, &train, &test);
-            tare_alloc_fail_at(0);
-            if (status != TARE_OK) { assert_int_equal(status, TARE_ENOMEM); }
-            tare_dataset_free(train);
-            tare_dataset_free(test);
-            assert_int_equal(tare_alloc_live(), live_before);
-        }
-        assert_int_equal(status, TARE_OK);
-        assert_true(n > 30);
-    }
+    check_out_of_memory(dir, (tare_data_opt){ .channels = 0 }, 30);
 }
 
 int main(void) {

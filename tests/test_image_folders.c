@@ -195,23 +195,7 @@ static void test_out_of_memory(void **state) {
     const buffer jpeg = orange_jpeg(), bmp = image_of(BMP, 9, 7, 3);
     write_buffer(test_path(root, "cat"), "d.jpg", &jpeg);
     write_buffer(test_path(root, "dog"), "e.bmp", &bmp);
-    for (int threads = 1; threads <= 2; threads++) {
-        tare_threads_set(threads);
-        tare_status status = TARE_ENOMEM;
-        uint64_t n = 1;
-        for (; status != TARE_OK && n < 1000; n++) {
-            tare_dataset *train = NULL, *test = NULL;
-            tare_alloc_fail_at(n);
-            status = tare_data_open(root, (tare_data_opt){ .channels = 3, .height = 5 }, &train, &test);
-            tare_alloc_fail_at(0);
-            if (status != TARE_OK) { assert_int_equal(status, TARE_ENOMEM); }
-            tare_dataset_free(train);
-            tare_dataset_free(test);
-            assert_int_equal(tare_alloc_live(), live_before);
-        }
-        assert_int_equal(status, TARE_OK);
-        assert_true(n > 60);
-    }
+    check_out_of_memory(root, (tare_data_opt){ .channels = 3, .height = 5 }, 60);
 }
 
 int main(void) {

@@ -261,6 +261,9 @@ TARE_API bool tare_terminal_colour(FILE *stream);
 TARE_API int tare_terminal_width(FILE *stream);
 /* tare_terminal_columns - how many of them `text` (UTF-8) takes, a column each character; printf("%-20s") counts bytes instead. */
 TARE_API int tare_terminal_columns(const char *text);
+/* tare_terminal_wrap - prints `text` word by word, 80 columns wide, from column `at` on, to where the caller has printed; lines that follow
+ * begin at `indent`. Ends the line. */
+TARE_API void tare_terminal_wrap(FILE *stream, const char *text, int at, int indent);
 /* tare_clock - seconds on a clock that only goes forward. */
 TARE_API double tare_clock(void);
 

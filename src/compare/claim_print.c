@@ -5,20 +5,12 @@
 #include "../core/columns.h"
 #include "claim.h"
 
-enum { WIDTH = 80, INDENT = 4 };
+enum { INDENT = 4 };
 
-/* Word by word, each line indented. */
+/* Each line indented. */
 static void wrapped(FILE *stream, const char *text) {
-    int at = 0;
-    for (const char *s = text; *s;) {
-        int n = (int)strcspn(s, " "), wide = tare__columns(s, (size_t)n);
-        if (at > 0 && INDENT + at + 1 + wide > WIDTH) { at = 0, fputc('\n', stream); }
-        fprintf(stream, "%*s%.*s", at > 0 ? 1 : INDENT, "", n, s);
-        at += wide + (at > 0);
-        s += n;
-        while (*s == ' ') { s++; }
-    }
-    fputc('\n', stream);
+    fprintf(stream, "%*s", INDENT, "");
+    tare_terminal_wrap(stream, text, INDENT, INDENT);
 }
 
 static const char *scaled(double value, bool per_cent, char text[TARE__SHORT]) {

@@ -1,7 +1,6 @@
 /* columns.c - text in columns. */
 #include "columns.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,4 +34,24 @@ const char *tare__cell_text(const char *s, int width, tare__cell_buf *buffer) {
     size_t n = strlen(buffer->text);
     snprintf(buffer->text + n, sizeof buffer->text - n, "%*s", width - tare__columns(buffer->text, n), "");
     return buffer->text;
+}
+
+void tare__text_wrap(tare__text *t, const char *text, int at, int indent) {
+    enum { WIDTH = 80 };
+    for (const char *s = text; *s;) {
+        size_t n = strcspn(s, " ");
+        int wide = tare__columns(s, n);
+        if (at + 1 + wide > WIDTH && at > indent) {
+            tare__text_format(t, "\n%*s", indent, "");
+            at = indent;
+        } else if (s != text) {
+            tare__text_add(t, " ");
+            at++;
+        }
+        tare__text_addn(t, s, n);
+        at += wide;
+        s += n;
+        s += strspn(s, " ");
+    }
+    tare__text_add(t, "\n");
 }

@@ -2,7 +2,7 @@
 #ifndef TARE_COLUMNS_H
 #define TARE_COLUMNS_H
 
-#include <stddef.h>
+#include "text.h"
 
 /* Characters among the first n bytes of s. Each counts as one column, though some (Chinese, say) take two. */
 int tare__columns(const char *s, size_t n);
@@ -18,5 +18,8 @@ typedef struct tare__cell_buf {
 const char *tare__cell_cut(const char *s, int width, tare__cell_buf *buffer);
 /* The same, with blanks behind it up to `width`: a cell of a table. */
 const char *tare__cell_text(const char *s, int width, tare__cell_buf *buffer);
+
+/* Adds `text` word by word, 80 columns wide, from column `at` on; lines that follow begin at `indent`. Ends the line. */
+void tare__text_wrap(tare__text *t, const char *text, int at, int indent);
 
 #endif

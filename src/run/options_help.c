@@ -5,7 +5,7 @@
 
 #include "../core/columns.h"
 
-enum { WIDTH = 80, COLUMN = 26 };
+enum { COLUMN = 26 };
 
 /* "--norm SPEC", "--optimizer NAME" (the choices follow in the sentence), "--predict FILE..." */
 static void head(tare__text *t, const tare_option *row) {
@@ -26,25 +26,6 @@ static void sentence(tare__text *t, const tare__option_entry *e) {
     if (e->fallback && row->kind != TARE_OPTION_FLAG) { tare__text_format(t, " [%s]", e->fallback); }
 }
 
-/* Adds `text` word by word from column `at` on; lines that follow begin at `indent`. */
-static void wrap(tare__text *t, const char *text, size_t at, size_t indent) {
-    for (const char *s = text; *s;) {
-        size_t n = strcspn(s, " "), wide = (size_t)tare__columns(s, n);
-        if (at + 1 + wide > WIDTH) {
-            tare__text_format(t, "\n%*s", (int)indent, "");
-            at = indent;
-        } else if (s != text) {
-            tare__text_add(t, " ");
-            at++;
-        }
-        tare__text_addn(t, s, n);
-        at += wide;
-        s += n;
-        while (*s == ' ') { s++; }
-    }
-    tare__text_add(t, "\n");
-}
-
 static void add_option(tare__text *t, const tare__option_entry *e) {
     tare__text left = { 0 }, right = { 0 };
     head(&left, e->row);
@@ -58,7 +39,7 @@ static void add_option(tare__text *t, const tare__option_entry *e) {
         } else {
             tare__text_format(t, "%*s", (int)(COLUMN - n), "");
         }
-        wrap(t, help, COLUMN, COLUMN);
+        tare__text_wrap(t, help, COLUMN, COLUMN);
     }
     t->failed = t->failed || !name || !help;
     tare_free(name);
@@ -69,7 +50,7 @@ char *tare__options_help(const tare_options *o) {
     tare__text t = { 0 };
     const tare__option_entry *words = tare__option_find(o, "", 0);
     tare__text_format(&t, "tare %s - ", o->name);
-    wrap(&t, o->about, strlen(o->name) + 8, 2);
+    tare__text_wrap(&t, o->about, (int)strlen(o->name) + 8, 2);
     tare__text_format(&t, "\nUsage: tare %s [OPTION...]", o->name);
     if (words) { tare__text_format(&t, " [%s...]", words->row->what); }
     tare__text_add(&t, "\n");

@@ -39,6 +39,14 @@ bool tare_terminal_colour(FILE *stream) {
 
 int tare_terminal_columns(const char *text) { return tare__columns(text, strlen(text)); }
 
+void tare_terminal_wrap(FILE *stream, const char *text, int at, int indent) {
+    tare__text t = { 0 };
+    tare__text_wrap(&t, text, at, indent);
+    char *lines = tare__text_take(&t);
+    fputs(lines ? lines : text, stream); /* without memory unwrapped */
+    tare_free(lines);
+}
+
 int tare_terminal_width(FILE *stream) {
     struct winsize size;
     if (ioctl(fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0) { return size.ws_col; }

@@ -17,31 +17,12 @@ static const tare_option table[] = {
     { 0 },
 };
 
-enum { WIDTH = 80, INDENT = 14, HELP = 34 };
-
-/* `text` from column `at` on, wrapped between words; lines that follow begin at `indent`. */
-static void wrap(const char *text, int at, int indent) {
-    for (const char *s = text; *s;) {
-        int n = (int)strcspn(s, " ");
-        if (at + 1 + n > WIDTH && at > indent) {
-            printf("\n%*s", indent, "");
-            at = indent;
-        } else if (s != text) {
-            printf(" ");
-            at++;
-        }
-        printf("%.*s", n, s);
-        at += n;
-        s += n;
-        while (*s == ' ') { s++; }
-    }
-    printf("\n");
-}
+enum { INDENT = 14, HELP = 34 };
 
 static void print_line(const char *label, const char *text) {
     if (!text || !*text) { return; }
     printf("  %-*s", INDENT - 2, label);
-    wrap(text, INDENT, INDENT);
+    tare_terminal_wrap(stdout, text, INDENT, INDENT);
 }
 
 /* The default as a spec would say it: a word where one stands for it, else the number. */
@@ -65,7 +46,7 @@ static void print_option(const tare_norm_option *o, const char *label) {
     snprintf(help, sizeof help, "%s%s%s%s", o->help ? o->help : "", choice ? " (" : "", choice ? o->words : "",
              choice ? ")" : "");
     int n = printf("  %-*s%-*s ", INDENT - 2, label, HELP - INDENT - 1, head);
-    wrap(help, n, HELP);
+    tare_terminal_wrap(stdout, help, n, HELP);
 }
 
 static const char *depends_on(const tare_norm_kind *kind) {

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MAX_PLACES = 128, MAX_PROGRAMS = 256, NAME_SIZE = 64, ABOUT_SIZE = 120, WIDTH = 80, INDENT = 15 };
+enum { MAX_PLACES = 128, MAX_PROGRAMS = 256, NAME_SIZE = 64, ABOUT_SIZE = 120, INDENT = 15 };
 
 typedef struct program {
     char name[NAME_SIZE];
@@ -126,21 +126,6 @@ static void find_programs(launcher *l) {
     qsort(l->program, (size_t)l->programs, sizeof l->program[0], by_name);
 }
 
-/* Word by word, lines after the first indented. */
-static void print_about(const char *about) {
-    int at = INDENT;
-    for (const char *s = about; *s; s += strspn(s, " ")) {
-        int n = (int)strcspn(s, " ");
-        if (at + 1 + n > WIDTH && at > INDENT) {
-            printf("\n%*s", INDENT, "");
-            at = INDENT;
-        }
-        at += printf("%s%.*s", at > INDENT ? " " : "", n, s);
-        s += n;
-    }
-    printf("\n");
-}
-
 static void print_list(const launcher *l) {
     printf("tare %s - neural networks on CPUs, with normalisation at the heart\n\n", TARE_VERSION);
     printf("Usage: tare NAME [OPTION...]   runs the program tare-NAME; --help explains it\n");
@@ -150,7 +135,7 @@ static void print_list(const launcher *l) {
             printf("\n%s\n", p->on_path ? "On your PATH" : "Programs");
         }
         printf("  %-*s ", INDENT - 3, p->name);
-        print_about(*p->about ? p->about : "(says nothing about itself)");
+        tare_terminal_wrap(stdout, *p->about ? p->about : "(says nothing about itself)", INDENT, INDENT);
     }
     if (l->programs == 0) { printf("\nNo programs found beside tare, in libexec/tare, or on PATH.\n"); }
 }
