@@ -13,13 +13,15 @@ enum { N = 3 << 18 }; /* 3 MiB of float */
 static tare_tape *tape_new(void) { return tare_tape_new((tare_tape_opt){ .training = true }); }
 
 /* Values that are not all alike, half of them negative; its gradient is wanted. */
-static tare_tensor *input(tare_tape *t, int64_t rows, int64_t cols) {
-    tare_tensor *x = tare_input(t, TARE_SHAPE(rows, cols), NULL);
+static tare_tensor *input_of(tare_tape *t, tare_shape shape) {
+    tare_tensor *x = tare_input(t, shape, NULL);
     assert_non_null(x);
     for (int64_t i = 0; i < x->numel; i++) { x->data[i] = (tare_real)(i % 11 - 5) / 4; }
     x->requires_grad = true;
     return x;
 }
+
+static tare_tensor *input(tare_tape *t, int64_t rows, int64_t cols) { return input_of(t, TARE_SHAPE(rows, cols)); }
 
 static void backward(tare_tape *t, tare_tensor *y) { assert_ok(tare_backward(t, tare_sum(t, y, 0, false))); }
 
@@ -41,42 +43,70 @@ static void activations_make_gradients_in_place(void **state) {
     }
 }
 
-static tare_tensor *norm_of(tare_tape *t, tare_tensor *x, int kind) {
-    if (kind == 0) { return tare_batch_norm(t, x, NULL, NULL, NULL, NULL, (tare_batch_norm_opt){ 0 }); }
-    if (kind == 1) { return tare_group_norm(t, x, NULL, NULL, (tare_group_norm_opt){ .groups = 2 }); }
-    return tare_instance_norm(t, x, NULL, NULL, (tare_instance_norm_opt){ 0 });
+typedef struct norm {
+    const char *op;
+    int n_in;
+    bool scaled; /* with gamma, and beta where there is one, as long as the last dimension */
+    const void *opt;
+} norm;
+
+static const norm norms[] = {
+    { "batch_norm", 5, false, &(const tare_batch_norm_opt){ 0 } },
+    { "group_norm", 3, false, &(const tare_group_norm_opt){ .groups = 2 } },
+    { "instance_norm", 3, false, &(const tare_instance_norm_opt){ 0 } },
+    { "layer_norm", 3, false, &(const tare_layer_norm_opt){ .channels = true } },
+    { "layer_norm", 3, false, &(const tare_layer_norm_opt){ 0 } },
+    { "layer_norm", 3, true, &(const tare_layer_norm_opt){ 0 } },
+    { "rms_norm", 2, true, &(const tare_rms_norm_opt){ 0 } },
+};
+enum { NORMS = sizeof norms / sizeof *norms, SCALED = NORMS - 2 };
+
+/* The gradients of x, gamma and beta, one after the other; `held`: x has one already, to which the norm's is added. */
+static size_t through_norm(const norm *kind, tare_shape shape, bool held, bool promises, tare_real *grads) {
+    tare_tape *t = tape_new();
+    tare_op op = *tare_op_find(kind->op);
+    if (!promises) { op.flags &= ~(unsigned)TARE_OP_INPLACE; }
+    tare_tensor *in[5] = { input_of(t, shape) };
+    int with_grad = kind->scaled ? kind->n_in : 1;
+    for (int i = 1; i < with_grad; i++) { in[i] = input_of(t, TARE_SHAPE(shape.dim[shape.ndim - 1])); }
+    tare_tensor *y = tare_apply(t, &op, in, kind->n_in, kind->opt), *dy = tare_scale(t, tare_mul(t, in[0], in[0]), 0.5);
+    assert_ok(tare_backward_from(t, held ? tare_add(t, y, in[0]) : y, dy->data));
+    for (int i = 0; i < with_grad; grads += in[i++]->numel) {
+        memcpy(grads, in[i]->grad, (size_t)in[i]->numel * sizeof *grads);
+    }
+    size_t peak = tare_tape_peak(t);
+    tare_tape_free(t);
+    return peak;
 }
 
-/* dx of a norm behind x [16, size], taken as `shape`; `held`: x has a gradient already, of 0, to which the norm's is added. */
-static tare_real *through_norm(int kind, tare_shape shape, bool held, size_t *peak) {
-    tare_tape *t = tape_new();
-    int64_t numel = tare_shape_numel(shape);
-    tare_tensor *x = input(t, 16, numel / 16), *taken = tare_reshape(t, x, shape);
-    tare_tensor *y = tare_sigmoid(t, norm_of(t, taken, kind));
-    backward(t, held ? tare_add(t, y, tare_scale(t, taken, 0)) : y);
-    tare_real *dx = malloc((size_t)numel * sizeof *dx);
-    assert_non_null(dx);
-    memcpy(dx, x->grad, (size_t)numel * sizeof *dx);
-    *peak = tare_tape_peak(t);
-    tare_tape_free(t);
-    return dx;
+static void in_place_as_beside(const norm *kind, tare_shape shape, bool held) {
+    size_t bytes = (size_t)(3 * tare_shape_numel(shape)) * sizeof(tare_real);
+    tare_real *a = calloc(1, bytes), *b = calloc(1, bytes);
+    size_t in_place = through_norm(kind, shape, held, true, a), beside = through_norm(kind, shape, held, false, b);
+    assert_memory_equal(a, b, bytes);
+    assert_true(in_place < beside);
+    free(a);
+    free(b);
 }
 
 /* A norm's gradient goes where the one behind it lay; the same values in less memory, for rows and columns of all lengths. */
 static void norms_make_gradients_in_place(void **state) {
     (void)state;
-    for (int kind = 0; kind < 3; kind++) {
+    for (int kind = 0; kind < NORMS; kind++) {
         for (int64_t size = 2; size < 70; size++) {
-            for (int features = 0; features < (kind == 2 ? 1 : 2); features++) {
-                tare_shape shape = features ? TARE_SHAPE(16, 2 * size) : TARE_SHAPE(4, 4, size);
-                size_t alone, beside;
-                tare_real *a = through_norm(kind, shape, false, &alone), *b = through_norm(kind, shape, true, &beside);
-                for (int64_t i = 0; i < tare_shape_numel(shape); i++) { assert_true(a[i] == b[i]); }
-                assert_true(alone < beside);
-                free(a);
-                free(b);
-            }
+            in_place_as_beside(&norms[kind], TARE_SHAPE(4, 4, size), false);
+            if (kind != 2) { in_place_as_beside(&norms[kind], TARE_SHAPE(16, 2 * size), false); }
         }
+        in_place_as_beside(&norms[kind], TARE_SHAPE(2, 8, 5001), false); /* wide: columns are shared out */
+    }
+}
+
+/* That of a single row's gamma too, which is as long, where x has a gradient already. */
+static void scales_make_gradients_in_place(void **state) {
+    (void)state;
+    const int64_t sizes[] = { 3, 70, 1024, 4096, 5001 };
+    for (int kind = SCALED; kind < NORMS; kind++) {
+        for (int i = 0; i < 5; i++) { in_place_as_beside(&norms[kind], TARE_SHAPE(sizes[i]), true); }
     }
 }
 
@@ -420,6 +450,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(activations_make_gradients_in_place),
         cmocka_unit_test(norms_make_gradients_in_place),
+        cmocka_unit_test(scales_make_gradients_in_place),
         cmocka_unit_test(sums_share_nothing),
         cmocka_unit_test(ops_that_add_have_memory_of_their_own),
         cmocka_unit_test(products_make_gradients_over_their_inputs),

@@ -278,13 +278,13 @@ void TARE_K(norm_rows_sums)(const tare__norm_rows *w, int64_t begin, int64_t end
     }
 }
 
-/* A few rows' share of dgamma and dbeta, and dx = rstd gamma dy + q x-hat + t, in columns [first, last). */
+/* A few rows' share of dgamma and dbeta, and dx = rstd gamma dy + q x-hat + t, in columns [first, last); dx may be dy. */
 NORM_INLINE void gradient_few(const tare__norm_rows *w, int64_t begin, const int rows, int64_t first, int64_t last,
                               const tare__norm_row *row, tare_real *restrict dgamma, tare_real *restrict dbeta,
                               const bool out, const bool add) {
     int64_t n = w->cols, at = begin * n, i = first;
-    const tare_real *restrict x = w->x + at, *restrict dy = w->dy + at, *restrict gamma = w->gamma;
-    tare_real *restrict dx = out ? w->dx + at : NULL;
+    const tare_real *restrict x = w->x + at, *restrict gamma = w->gamma, *dy = w->dy + at;
+    tare_real *dx = out ? w->dx + at : NULL;
     tare__norm_row c[FEW];
     for (int r = 0; r < rows; r++) { c[r] = row[r]; }
     for (; i + VL <= last; i += VL) {

@@ -35,9 +35,9 @@ static work work_of(const tare_node *n, int dims) {
                       .stats = n->saved } };
     for (int d = 0; d < x->shape.ndim; d++) { *(d < x->shape.ndim - dims ? &w.rows : &w.r.cols) *= x->shape.dim[d]; }
     int64_t cols = tare__max(w.r.cols, 1), rows = tare__max(w.rows, 1);
-    w.chunk = tare__max(tare__ceil_div(CHUNK_VALUES, cols), tare__ceil_div(rows, MAX_CHUNKS));
-    w.chunks = tare__ceil_div(rows, w.chunk);
     w.wide = cols >= WIDE && (cols >= WIDEST || rows * cols <= NEAR_VALUES);
+    w.chunk = w.wide ? rows : tare__max(tare__ceil_div(CHUNK_VALUES, cols), tare__ceil_div(rows, MAX_CHUNKS));
+    w.chunks = tare__ceil_div(rows, w.chunk);
     w.blocks = tare__ceil_div(cols, COLUMNS);
     return w;
 }
@@ -57,8 +57,7 @@ tare_status tare__rows_check(tare_node *n, int dims) {
     work w = work_of(n, dims);
     n->shape = x->shape;
     n->saved_bytes = (size_t)w.rows * sizeof(tare__norm_stat);
-    /* gradients in parts, or where they are not wanted; and ones */
-    n->grad_scratch_bytes = (size_t)(((w.wide ? 1 : w.chunks) * 2 + 1) * w.r.cols) * sizeof(tare_real);
+    n->grad_scratch_bytes = (size_t)((w.chunks * 2 + 1) * w.r.cols) * sizeof(tare_real); /* partial, and ones */
     if (w.wide) {
         n->scratch_bytes = (size_t)w.rows * sizeof(tare__norm_coef);
         n->grad_scratch_bytes += (size_t)w.rows * (sizeof(tare__norm_coef) + sizeof(tare__norm_row)) +
@@ -187,9 +186,11 @@ static void wide_gradient(void *context, int64_t begin, int64_t end) {
     const work *w = context;
     for (int64_t at = begin * COLUMNS; at < tare__min(end * COLUMNS, w->r.cols); at += COLUMNS) {
         int64_t last = tare__min(at + COLUMNS, w->r.cols);
-        if (!w->add_gamma) { memset(w->dgamma + at, 0, (size_t)(last - at) * sizeof *w->dgamma); }
-        if (!w->add_beta) { memset(w->dbeta + at, 0, (size_t)(last - at) * sizeof *w->dbeta); }
-        tare__kernels()->norm_rows_gradient(&w->r, 0, w->rows, at, last, w->row, w->dgamma, w->dbeta);
+        tare_real *dgamma = w->partial, *dbeta = dgamma + w->r.cols;
+        memset(dgamma + at, 0, (size_t)(last - at) * sizeof *dgamma);
+        memset(dbeta + at, 0, (size_t)(last - at) * sizeof *dbeta);
+        tare__kernels()->norm_rows_gradient(&w->r, 0, w->rows, at, last, w->row, dgamma, dbeta);
+        reduce_columns(context, at, last); /* not before: a single row's dy may lie where one of them goes */
     }
 }
 
@@ -230,15 +231,13 @@ void tare__rows_backward(tare_node *n, int dims, bool centred) {
     w.row = (tare__norm_row *)(w.sums + (w.wide ? w.blocks * 2 * w.rows : 0));
     w.coef = (tare__norm_coef *)(w.row + (w.wide ? w.rows : 0));
     w.partial = (tare_real *)(w.coef + (w.wide ? w.rows : 0));
-    tare_real *ones = w.partial + (w.wide ? 1 : w.chunks) * 2 * cols;
+    tare_real *ones = w.partial + w.chunks * 2 * cols;
     for (int64_t j = 0; !w.r.gamma && j < cols; j++) { ones[j] = 1; }
     if (!w.r.gamma) { w.r.gamma = ones; }
-    if (!w.wide) {
-        tare_parallel_for(w.chunks, tare__grain(work_per_row * (double)w.chunk), backward_chunks, &w);
-        tare_parallel_for(cols, tare__grain((double)(2 * w.chunks)), reduce_columns, &w);
+    if (w.wide) {
+        wide_backward(&w);
         return;
     }
-    if (!w.dgamma) { w.dgamma = w.partial; }
-    if (!w.dbeta) { w.dbeta = w.partial + cols; }
-    wide_backward(&w);
+    tare_parallel_for(w.chunks, tare__grain(work_per_row * (double)w.chunk), backward_chunks, &w);
+    tare_parallel_for(cols, tare__grain((double)(2 * w.chunks)), reduce_columns, &w);
 }
