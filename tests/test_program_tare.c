@@ -97,6 +97,25 @@ static void test_typos(void **state) {
     }
 }
 
+/* A result that did not reach its file is no success. */
+static void test_full_disk(void **state) {
+    (void)state;
+    static const char *const calls[] = { "tare",
+                                         "tare --version",
+                                         "tare info",
+                                         "tare norms bn",
+                                         "tare gradcheck --list",
+                                         "tare claims --list",
+                                         "tare mnist --help",
+                                         "tare bench --seconds 0.001" };
+    if (access("/dev/full", W_OK) != 0) { skip(); }
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+        const outcome *o = run_limited((start){ .out = "/dev/full" }, "%s", calls[i]);
+        assert_code(1, o);
+        assert_contains(o->err, "standard output could not be written whole");
+    }
+}
+
 /* ---- tare info ------------------------------------------------------------------------------------------------------- */
 
 static void test_info(void **state) {
@@ -142,8 +161,8 @@ static void test_hello(void **state) {
 int main(void) {
     if (access(TARE_TEST_BIN "/tare", X_OK) != 0) { return 77; }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_list), cmocka_unit_test(test_launch), cmocka_unit_test(test_typos),
-        cmocka_unit_test(test_info), cmocka_unit_test(test_hello),
+        cmocka_unit_test(test_list),      cmocka_unit_test(test_launch), cmocka_unit_test(test_typos),
+        cmocka_unit_test(test_full_disk), cmocka_unit_test(test_info),   cmocka_unit_test(test_hello),
     };
     return cmocka_run_group_tests(tests, make_strangers, remove_strangers);
 }

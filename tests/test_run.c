@@ -1,17 +1,12 @@
-/* test_run.c - the run folder, progress on a terminal and off it, stopping, the guard. */
-#define _XOPEN_SOURCE 700 /* posix_openpt */
+/* test_run.c - the run folder, the options that programs share, the guard. */
 #include "testing_support.h"
 
 #include <tare/tare.h>
 
-#include <errno.h>
 #include <fcntl.h>
 #include <math.h>
-#include <signal.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 typedef struct values {
@@ -175,6 +170,25 @@ static void test_default_name(void **state) {
     test_dir_remove(dir);
 }
 
+/* What a program suggests to type next works for folders with spaces in their names. */
+static void test_word(void **state) {
+    (void)state;
+    static const char *const names[][2] = { { "plain", "/plain" }, { "two words", "/two words'" } };
+    char *dir = test_dir_new();
+    for (int i = 0; i < 2; i++) {
+        values v;
+        tare_options *o = parser(&v);
+        tare_run *run;
+        v.run.out = test_path(dir, names[i][0]);
+        assert_ok(tare_run_open(&run, o, &v.run, NULL));
+        assert_contains(tare_run_word(run), names[i][1]);
+        assert_int_equal(tare_run_word(run)[0], i == 0 ? dir[0] : '\'');
+        tare_run_close(run);
+        tare_options_free(o);
+    }
+    test_dir_remove(dir);
+}
+
 /* A disk without room is an error, and the old file is still there. */
 static void test_full_disk(void **state) {
     (void)state;
@@ -252,136 +266,6 @@ static void test_learn(void **state) {
     tare_options_free(o);
 }
 
-/* ---- progress ---------------------------------------------------------------------------------------------------- */
-
-/* A terminal of this width; what is drawn on it can be read from *master. */
-static FILE *terminal(int width, int *master) {
-    *master = posix_openpt(O_RDWR | O_NOCTTY);
-    if (*master < 0 || grantpt(*master) != 0 || unlockpt(*master) != 0) { return NULL; }
-    FILE *slave = fopen(ptsname(*master), "w");
-    struct winsize size = { .ws_row = 24, .ws_col = (unsigned short)width };
-    assert_int_equal(ioctl(*master, TIOCSWINSZ, &size), 0);
-    return slave;
-}
-
-static void draw_some(tare_progress *p) {
-    tare_progress_begin(p, "epoch 1/3", 0, 60000, 0);
-    for (int i = 0; i < 3; i++) {
-        struct timespec nap = { 0, 80000000 };
-        nanosleep(&nap, NULL);
-        tare_progress_step(p, 640, "loss %.4f  accuracy %.2f%%", 2.3026, 10.5);
-    }
-    tare_progress_print(p, "a line of its own");
-}
-
-static void check_width(int width) {
-    int master;
-    FILE *slave = terminal(width, &master);
-    if (!slave) { skip(); }
-    setenv("TERM", "xterm", 1);
-    assert_int_equal(tare_terminal_width(slave), width);
-    tare_progress *p = tare_progress_new((tare_progress_opt){ .stream = slave, .total = 180000, .unit = "images" });
-    draw_some(p);
-    tare_progress_free(p);
-    fclose(slave);
-    char text[8192];
-    size_t size = 0;
-    for (ssize_t n; (n = read(master, text + size, sizeof text - 1 - size)) > 0;) { size += (size_t)n; }
-    text[size] = '\0';
-    assert_contains(text, "epoch 1/3");
-    assert_contains(text, "\r\033[Ka line of its own\r\n");
-    assert_non_null(strstr(text, width >= 80 ? "left" : "%"));
-    int drawn = 0;
-    for (const char *s = text; *s;) { /* stretches between control characters are what one line shows */
-        size_t length = strcspn(s, "\r\n\033");
-        assert_true(length < (size_t)width);
-        drawn += length > 20;
-        s += length + (strncmp(s + length, "\033[K", 3) == 0 ? 3 : s[length] != '\0');
-    }
-    assert_true(drawn >= 2);
-    close(master);
-}
-
-static void test_terminal(void **state) {
-    (void)state;
-    check_width(80);
-    check_width(40);
-    check_width(200);
-}
-
-static void test_colour(void **state) {
-    (void)state;
-    int master;
-    FILE *slave = terminal(80, &master);
-    if (!slave) { skip(); }
-    unsetenv("NO_COLOR");
-    setenv("TERM", "xterm", 1);
-    assert_true(tare_terminal_colour(slave));
-    setenv("NO_COLOR", "", 1); /* empty counts as unset */
-    assert_true(tare_terminal_colour(slave));
-    setenv("NO_COLOR", "1", 1);
-    assert_false(tare_terminal_colour(slave));
-    unsetenv("NO_COLOR");
-    setenv("TERM", "dumb", 1);
-    assert_false(tare_terminal_colour(slave));
-    fclose(slave);
-    close(master);
-}
-
-static void test_no_terminal(void **state) {
-    (void)state;
-    char *dir = test_dir_new();
-    const char *path = test_path(dir, "out");
-    FILE *file = fopen(path, "w");
-    assert_false(tare_terminal_colour(file));
-    assert_int_equal(tare_terminal_width(file), 80);
-    tare_progress *p = tare_progress_new((tare_progress_opt){ .stream = file, .total = 180000, .unit = "images" });
-    draw_some(p);
-    assert_true(tare_progress_rate(p) > 0);
-    tare_progress_free(p);
-    p = tare_progress_new((tare_progress_opt){ .stream = file, .quiet = true, .total = 1, .unit = "images" });
-    draw_some(p);
-    tare_progress_free(p);
-    fclose(file);
-    assert_string_equal(read_all(path), "a line of its own\n");
-    test_dir_remove(dir);
-}
-
-/* ---- stopping ---------------------------------------------------------------------------------------------------- */
-
-static void test_stop(void **state) {
-    (void)state;
-    tare_stop_catch();
-    assert_int_equal(tare_stop(), 0);
-    raise(SIGINT);
-    assert_int_equal(tare_stop(), SIGINT);
-    tare_stop_ask(0);
-    assert_int_equal(tare_stop(), 0);
-
-    pid_t child = fork(); /* the second time it kills */
-    if (child == 0) {
-        tare_stop_catch();
-        raise(SIGTERM);
-        if (tare_stop() != SIGTERM) { _exit(1); }
-        raise(SIGTERM);
-        _exit(2);
-    }
-    int status;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
-
-    int ends[2]; /* nobody reads any more */
-    assert_int_equal(pipe(ends), 0);
-    close(ends[0]);
-    FILE *stream = fdopen(ends[1], "w");
-    tare_progress *p = tare_progress_new((tare_progress_opt){ .stream = stream, .total = 1, .unit = "images" });
-    tare_progress_print(p, "anybody there?");
-    assert_int_equal(tare_stop(), SIGPIPE);
-    tare_progress_free(p);
-    fclose(stream);
-    tare_stop_ask(0);
-}
-
 /* ---- the guard --------------------------------------------------------------------------------------------------- */
 
 static void test_guard(void **state) {
@@ -421,10 +305,9 @@ static void test_machine(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_folder),   cmocka_unit_test(test_refused),      cmocka_unit_test(test_append),
-        cmocka_unit_test(test_learn),    cmocka_unit_test(test_default_name), cmocka_unit_test(test_full_disk),
-        cmocka_unit_test(test_terminal), cmocka_unit_test(test_colour),       cmocka_unit_test(test_no_terminal),
-        cmocka_unit_test(test_stop),     cmocka_unit_test(test_guard),        cmocka_unit_test(test_machine),
+        cmocka_unit_test(test_folder), cmocka_unit_test(test_refused),      cmocka_unit_test(test_append),
+        cmocka_unit_test(test_learn),  cmocka_unit_test(test_default_name), cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_word),   cmocka_unit_test(test_guard),        cmocka_unit_test(test_machine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

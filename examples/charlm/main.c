@@ -18,9 +18,5 @@ int main(int argc, char **argv) {
         code = !o.eval ? train(&o, args) : o.write ? write_run(&o) : evaluate_run(&o);
     }
     tare_options_free(args);
-    if (code == 0 && (fflush(stdout) != 0 || ferror(stdout))) {
-        fprintf(stderr, "tare charlm: standard output could not be written whole (is the disk full?)\n");
-        code = 1;
-    }
-    return code;
+    return tare_output_end("tare charlm", code);
 }

@@ -248,12 +248,12 @@ static int stop(trainer *t) {
     if (trainer_save(t, "last.safetensors") != TARE_OK) { return fail(1); }
     tare_run_log(t->run, "stop", TARE_FIELDS(TARE_NUMBER("step", t->step), TARE_NUMBER("signal", tare_stop())));
     tare_progress_print(t->progress, "\nstopped after step %lld; go on with:  tare charlm --resume %s",
-                        (long long)t->step, tare_run_folder(t->run));
+                        (long long)t->step, tare_run_word(t->run));
     return 128 + tare_stop();
 }
 
 static int finish(trainer *t) {
-    const char *folder = tare_run_folder(t->run), *bits = bits_words(t->o);
+    const char *bits = bits_words(t->o);
     tare_status s =
         tare_run_log(t->run, "end",
                      TARE_FIELDS(TARE_NUMBER("step", t->step), TARE_NUMBER("val_loss", t->val_loss),
@@ -263,10 +263,9 @@ static int finish(trainer *t) {
     if (s != TARE_OK) { return fail(1); }
     tare_progress_heading(t->progress, "\nvalidation loss %.4f nats, %.4f %s; best %.4f", t->val_loss,
                           t->val_loss / log(2), bits, t->best);
-    tare_progress_print(t->progress, "%.1f s of training; a step takes %.1f MiB, the process took %.0f MiB", t->seconds,
-                        (double)tare_tape_peak(t->tape) / 1048576.0, (double)tare_peak_memory() / 1048576.0);
-    tare_progress_print(t->progress, "run folder: %s\n%s  tare charlm --eval %s %s", folder,
-                        is_bert(t->o) ? "let it fill gaps:" : "let it write:", folder,
+    tare_progress_end(t->progress, t->seconds, t->tape);
+    tare_progress_print(t->progress, "run folder: %s\n%s  tare charlm --eval %s %s", tare_run_folder(t->run),
+                        is_bert(t->o) ? "let it fill gaps:" : "let it write:", tare_run_word(t->run),
                         is_bert(t->o) ? "--prompt \"to be or n_t\"" : "--sample 500");
     return 0;
 }

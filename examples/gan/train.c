@@ -62,7 +62,7 @@ static int stop(trainer *t) {
     if (trainer_save(t) != TARE_OK) { return fail(1); }
     tare_run_log(t->run, "stop", TARE_FIELDS(TARE_NUMBER("step", t->step), TARE_NUMBER("signal", tare_stop())));
     tare_progress_print(t->progress, "\nstopped after step %lld; go on with:  tare gan --resume %s", (long long)t->step,
-                        tare_run_folder(t->run));
+                        tare_run_word(t->run));
     return 128 + tare_stop();
 }
 
@@ -85,17 +85,15 @@ static tare_status log_end(trainer *t) {
 }
 
 static int finish(trainer *t) {
-    const char *folder = tare_run_folder(t->run);
     char text[256];
     tare_status s = interpolate(t);
     if (s == TARE_OK) { s = log_end(t); }
     if (s != TARE_OK) { return fail(1); }
     metrics_text(&t->last, &t->data.what, text, sizeof text);
     tare_progress_heading(t->progress, "\n%s", text);
-    tare_progress_print(t->progress, "%.1f s of training; the process took %.0f MiB", t->seconds,
-                        (double)tare_peak_memory() / 1048576.0);
+    tare_progress_end(t->progress, t->seconds, NULL);
     tare_progress_print(t->progress, "pictures: %s/samples\ndraw more:  tare gan --eval %s --sample 64 --png more.png",
-                        folder, folder);
+                        tare_run_folder(t->run), tare_run_word(t->run));
     return 0;
 }
 

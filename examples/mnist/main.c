@@ -17,9 +17,5 @@ int main(int argc, char **argv) {
         code = o.predict.count > 0 ? predict_files(&o) : o.eval ? evaluate_run(&o) : train(&o, args);
     }
     tare_options_free(args);
-    if (code == 0 && (fflush(stdout) != 0 || ferror(stdout))) {
-        fprintf(stderr, "tare mnist: standard output could not be written whole (is the disk full?)\n");
-        code = 1;
-    }
-    return code;
+    return tare_output_end("tare mnist", code);
 }

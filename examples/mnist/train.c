@@ -184,7 +184,7 @@ static int stop(trainer *t) {
     if (trainer_save(t, "last.safetensors") != TARE_OK) { return fail(1); }
     tare_run_log(t->run, "stop", TARE_FIELDS(TARE_NUMBER("step", t->step), TARE_NUMBER("signal", tare_stop())));
     tare_progress_print(t->progress, "\nstopped after step %lld; go on with:  tare mnist --resume %s",
-                        (long long)t->step, tare_run_folder(t->run));
+                        (long long)t->step, tare_run_word(t->run));
     return 128 + tare_stop();
 }
 
@@ -211,7 +211,6 @@ static tare_status test_contrast(trainer *t) {
 }
 
 static int finish(trainer *t) {
-    const char *folder = tare_run_folder(t->run);
     tare_status s = compare_statistics(t);
     if (s == TARE_OK) { s = test_contrast(t); }
     if (s == TARE_OK) { s = tare_confusion_write(t->confusion, t->run, t->test); }
@@ -224,11 +223,9 @@ static int finish(trainer *t) {
                                  TARE_NUMBER("peak_bytes", tare_peak_memory())));
     if (s != TARE_OK) { return fail(1); }
     tare_progress_heading(t->progress, "\ntest accuracy %.2f%%, best %.2f%%", 100 * t->test_accuracy, 100 * t->best);
-    tare_progress_print(t->progress, "%.1f s of training; a step takes %.1f MiB, the process took %.0f MiB",
-                        t->total_seconds, (double)tare_tape_peak(t->tape) / 1048576.0,
-                        (double)tare_peak_memory() / 1048576.0);
+    tare_progress_end(t->progress, t->total_seconds, t->tape);
     tare_progress_print(t->progress, "run folder: %s\nclassify pictures:  tare mnist --eval %s --predict FILE...",
-                        folder, folder);
+                        tare_run_folder(t->run), tare_run_word(t->run));
     return 0;
 }
 

@@ -172,6 +172,8 @@ typedef struct tare_run tare_run;
 TARE_API tare_status tare_run_open(tare_run **run, const tare_options *o, const tare_run_opt *opt, const char *hint);
 TARE_API void tare_run_close(tare_run *run);
 TARE_API const char *tare_run_folder(const tare_run *run);
+/* tare_run_word - the folder as a shell takes it, quoted where its name has spaces: for commands to type next. */
+TARE_API const char *tare_run_word(const tare_run *run);
 /* tare_run_path - a file in the folder; the text belongs to run and stays until it has been asked for four more. */
 TARE_API const char *tare_run_path(tare_run *run, const char *file);
 /* tare_run_write - a text file of the folder, replaced whole or not at all. The report shows summary.txt, which should be what
@@ -251,6 +253,9 @@ TARE_API void tare_progress_step(tare_progress *p, int64_t n, const char *format
 TARE_API void tare_progress_print(tare_progress *p, const char *format, ...) TARE_PRINTF(2, 3);
 /* tare_progress_heading - the same, in bold where the terminal may have it. */
 TARE_API void tare_progress_heading(tare_progress *p, const char *format, ...) TARE_PRINTF(2, 3);
+/* tare_progress_end - a line on what training took: its seconds, the most MiB of a step on `tape` (NULL, or no step was made on it:
+ * left out), and of the process. */
+TARE_API void tare_progress_end(tare_progress *p, double seconds, const tare_tape *tape);
 /* tare_progress_clear - take the bar off the terminal: something else wants to write there. */
 TARE_API void tare_progress_clear(tare_progress *p);
 /* tare_progress_rate - units per second in this stretch so far. */
@@ -388,6 +393,10 @@ TARE_API void tare_stop_catch(void);
 TARE_API int tare_stop(void);
 /* tare_stop_ask - ask to stop as if `signal` had come; 0 withdraws. */
 TARE_API void tare_stop_ask(int signal);
+/* tare_output_end - the exit code of a program that printed on standard output: `code`; but where not all of it could be written
+ * 1 in place of 0, with a line on standard error that begins with `program` ("tare mnist"). A pipe that nobody reads any more
+ * takes no line: 141 in place of 0. */
+TARE_API int tare_output_end(const char *program, int code);
 
 #ifdef __cplusplus
 }

@@ -20,8 +20,8 @@
 enum { PATHS = 4 };
 
 struct tare_run {
-    char *folder;
-    int metrics; /* descriptor of metrics.jsonl, locked for this process */
+    char *folder, *word; /* the same, for a shell */
+    int metrics;         /* descriptor of metrics.jsonl, locked for this process */
     FILE *echo;
     char *config;      /* of a resumed run: written with its first event */
     char *path[PATHS]; /* what tare_run_path gave last */
@@ -29,6 +29,12 @@ struct tare_run {
 };
 
 /* ---- files and folders ------------------------------------------------------------------------------------------- */
+
+static char *quoted(const char *folder) {
+    tare__text t = { 0 };
+    tare__text_quoted(&t, folder);
+    return tare__text_take(&t);
+}
 
 static char *join(const char *folder, const char *file) {
     tare__text t = { 0 };
@@ -204,7 +210,8 @@ tare_status tare_run_open(tare_run **out, const tare_options *o, const tare_run_
     run->metrics = -1;
     const char *wanted = opt->resume ? opt->resume : opt->out;
     run->folder = wanted ? tare_strdup(wanted) : default_folder(o->name, hint);
-    tare_status s = run->folder ? prepare_folder(run->folder, opt) : TARE_ENOMEM;
+    run->word = run->folder ? quoted(run->folder) : NULL;
+    tare_status s = run->word ? prepare_folder(run->folder, opt) : TARE_ENOMEM;
     if (s == TARE_OK) { s = open_metrics(run); }
     if (s == TARE_OK && !opt->resume) { s = clear(run->folder, run->metrics); }
     if (s == TARE_OK) {
@@ -227,10 +234,12 @@ void tare_run_close(tare_run *run) {
     for (int i = 0; i < PATHS; i++) { tare_free(run->path[i]); }
     tare_free(run->config);
     tare_free(run->folder);
+    tare_free(run->word);
     tare_free(run);
 }
 
 const char *tare_run_folder(const tare_run *run) { return run->folder; }
+const char *tare_run_word(const tare_run *run) { return run->word; }
 
 const char *tare_run_path(tare_run *run, const char *file) {
     char **slot = &run->path[run->next_path];

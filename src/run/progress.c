@@ -172,6 +172,14 @@ void tare_progress_print(tare_progress *p, const char *format, ...) {
     va_end(args);
 }
 
+void tare_progress_end(tare_progress *p, double seconds, const tare_tape *tape) {
+    char step[48] = "";
+    size_t bytes = tape ? tare_tape_peak(tape) : 0;
+    if (bytes > 0) { snprintf(step, sizeof step, "a step takes %.1f MiB, ", (double)bytes / 1048576.0); }
+    tare_progress_print(p, "%.1f s of training; %sthe process took %.0f MiB", seconds, step,
+                        (double)tare_peak_memory() / 1048576.0);
+}
+
 void tare_progress_heading(tare_progress *p, const char *format, ...) {
     va_list args;
     va_start(args, format);

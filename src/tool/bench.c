@@ -237,5 +237,5 @@ int main(int argc, char **argv) {
     }
     if (s != TARE_OK) { fprintf(stderr, "tare bench: %s\n", tare_error()); }
     tare_options_free(args);
-    return code;
+    return tare_output_end("tare bench", code);
 }

@@ -242,5 +242,5 @@ int main(int argc, char **argv) {
         code = run(&o);
     }
     tare_options_free(args);
-    return code;
+    return tare_output_end("tare claims", code);
 }

@@ -113,9 +113,5 @@ int main(int argc, char **argv) {
         code = compare(&plan);
     }
     tare__plan_free(&plan);
-    if (code == 0 && (fflush(stdout) != 0 || ferror(stdout))) {
-        fprintf(stderr, "tare compare: standard output could not be written whole (is the disk full?)\n");
-        code = 1;
-    }
-    return code;
+    return tare_output_end("tare compare", code);
 }

@@ -259,5 +259,5 @@ int main(int argc, char **argv) {
     }
     if (s != TARE_OK) { fprintf(stderr, "tare gradcheck: %s\n", tare_error()); }
     tare_options_free(args);
-    return s != TARE_OK ? 2 : n.failed > 0;
+    return tare_output_end("tare gradcheck", s != TARE_OK ? 2 : n.failed > 0);
 }

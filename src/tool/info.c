@@ -116,5 +116,5 @@ int main(int argc, char **argv) {
     }
     if (s != TARE_OK) { fprintf(stderr, "tare info: %s\n", tare_error()); }
     tare_options_free(args);
-    return code;
+    return tare_output_end("tare info", code);
 }

@@ -104,5 +104,5 @@ int main(int argc, char **argv) {
     }
     if (s != TARE_OK) { fprintf(stderr, "tare norms: %s\n", tare_error()); }
     tare_options_free(args);
-    return s == TARE_OK ? 0 : 2;
+    return tare_output_end("tare norms", s == TARE_OK ? 0 : 2);
 }

@@ -58,5 +58,5 @@ int main(int argc, char **argv) {
         failed = report(&o, o.folders.name[i]) != TARE_OK || failed;
     }
     tare_options_free(args);
-    return s != TARE_OK ? 2 : failed;
+    return tare_output_end("tare report", s != TARE_OK ? 2 : failed);
 }

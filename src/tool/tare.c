@@ -193,7 +193,7 @@ int main(int argc, char **argv) {
     find_places(&l);
     if (argc > 1 && strcmp(argv[1], "--version") == 0) {
         printf("tare %s\n", TARE_VERSION);
-        return 0;
+        return tare_output_end("tare", 0);
     }
     bool wants_help =
         argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0);
@@ -201,5 +201,5 @@ int main(int argc, char **argv) {
     if (argc > 1 && !wants_help) { return run(&l, argv); }
     find_programs(&l);
     print_list(&l);
-    return 0;
+    return tare_output_end("tare", 0);
 }
