@@ -90,9 +90,9 @@ void TARE_K(conv)(const tare__conv *c, int64_t begin, int64_t end) {
     _Alignas(64) tare_real in[PATCH_SIZE + PATCH_SLACK];
     if (patch_is_matrix(c) && c->y_column == 1 && c->y_row == c->out_w) {
         run_matrix(c, begin, end);
-    } else if (patch_cut_of(c, end - begin).rows == 0) {
+    } else if (patch_cut_of(c, true, end - begin).rows == 0) {
         TARE_K(conv_plain)(c, begin, end);
     } else {
-        patch_walk(c, begin, end, in, run_patch, NULL);
+        patch_walk(c, true, begin, end, in, run_patch, NULL);
     }
 }

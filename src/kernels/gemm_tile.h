@@ -48,12 +48,12 @@ enum { NV = 2, NR = NV * VL };
 
 typedef struct tile {
     int64_t k;
-    const tare_real *s;     /* scalar side, mr rows */
-    int64_t s_step;         /* from row to row (SIDE_ROWS) or from column to column (SIDE_COLUMNS) */
-    const int64_t *s_table; /* where each row (SIDE_ROW_TABLE) or column (SIDE_COLUMN_TABLE) starts */
-    const tare_real *v;     /* vector side, k rows of nv vectors */
-    int64_t v_step;         /* from row to row, or */
-    const int64_t *v_rows;  /* where each row starts, not NULL where the tile was made with offsets */
+    const tare_real *s;                /* scalar side, mr rows */
+    int64_t s_step;                    /* from row to row (SIDE_ROWS) or from column to column (SIDE_COLUMNS) */
+    const int64_t *s_rows, *s_columns; /* SIDE_TABLES: row i, column p is s[s_rows[i] + s_columns[p]] */
+    const tare_real *v;                /* vector side, k rows of nv vectors */
+    int64_t v_step;                    /* from row to row, or */
+    const int64_t *v_rows;             /* where each row starts, not NULL where the tile was made with offsets */
     tare_real alpha;
     bool add;                                /* c += alpha s v, else c = alpha s v; plus bias */
     const tare_real *bias_row, *bias_column; /* one number per row or per column of the tile, or NULL */
@@ -63,8 +63,8 @@ typedef struct tile {
 
 typedef void (*tile_fn)(const tile *t);
 
-/* How the scalar side lies in memory: by rows, by columns, with a table of where rows start, or one of where columns do. */
-enum { SIDE_ROWS, SIDE_COLUMNS, SIDE_ROW_TABLE, SIDE_COLUMN_TABLE };
+/* How the scalar side lies in memory: by rows, by columns, or as tables say. */
+enum { SIDE_ROWS, SIDE_COLUMNS, SIDE_TABLES };
 
 static ALWAYS_INLINE vec vec_load(const tare_real *p) { return *(const vec *)p; }
 static ALWAYS_INLINE void vec_store(tare_real *p, vec x) { *(vec *)p = x; }
@@ -75,9 +75,9 @@ static ALWAYS_INLINE void vec_store(tare_real *p, vec x) { *(vec *)p = x; }
 /* One step of k. Rows 3j, 3j+1, 3j+2 share the pointer sp[j]: addressing then needs few registers. */
 #define TILE_STEP_ROW(i)                                                                                               \
     if ((i) < mr) {                                                                                                    \
-        tare_real x = side == SIDE_ROWS        ? sp[(i) / 3][(i) % 3 * t->s_step]                                      \
-                      : side == SIDE_ROW_TABLE ? t->s[t->s_table[i] + p]                                               \
-                                               : sp[0][i];                                                             \
+        tare_real x = side == SIDE_ROWS     ? sp[(i) / 3][(i) % 3 * t->s_step]                                         \
+                      : side == SIDE_TABLES ? sp[0][t->s_rows[i]]                                                      \
+                                            : sp[0][i];                                                                \
         acc[i][0] += x * v0;                                                                                           \
         if (nv > 1) { acc[i][1] += x * v1; }                                                                           \
     }
@@ -110,7 +110,7 @@ static ALWAYS_INLINE void tile_run(const tile *t, const int mr, const int nv, co
         for (int j = 1; j < 5; j++) { sp[j] = sp[j - 1] + 3 * t->s_step; }
     }
     for (int64_t p = 0; p < t->k; p++) {
-        if (side == SIDE_COLUMN_TABLE) { sp[0] = t->s + t->s_table[p]; }
+        if (side == SIDE_TABLES) { sp[0] = t->s + t->s_columns[p]; }
         const tare_real *row = offsets ? t->v + t->v_rows[p] : v;
         vec v0 = vec_load(row), v1 = v0;
         if (nv > 1) { v1 = vec_load(row + VL); }
