@@ -9,7 +9,7 @@ enum {
     IN_COST = 200,         /* cycles, roughly: transforming a tile of a vector of channels, */
     OUT_COST = 200,        /* of filters, */
     WEIGHT_COST = 100,     /* one channel's weights for a vector of filters, */
-    OUTPUT_COST = 120,     /* an output of the plain sum under a stride of 2, beside its products, for such a vector, */
+    OUTPUT_COST = 20,      /* an output of the plain sum under a stride of 2, beside its products, for such a vector, */
     OUTPUT_COST_DW = 40,   /* the same where dW is summed, */
     TRAFFIC_COST = 3,      /* ten numbers to or from the third-level cache */
 };
