@@ -22,7 +22,7 @@ static void alone_it_measures_the_machine(void **state) {
     (void)state;
     const outcome *o = run("tare-bench --threads 1");
     assert_code(0, o);
-    assert_contains(o->out, "1 threads: at most ");
+    assert_contains(o->out, "1 thread: at most ");
     assert_contains(o->out, "GFLOP/s");
 }
 
@@ -37,6 +37,13 @@ static void says_what_is_wrong(void **state) {
     o = run("tare-bench --op linear --shape 8x4 16x5 - --seconds 0.01");
     assert_code(2, o);
     assert_contains(o->err, "linear");
+    assert_string_equal(o->out, ""); /* told before anything is measured */
+    o = run("tare-bench --op linear --shape 8x4");
+    assert_code(2, o);
+    assert_contains(o->err, "no case of linear has 1 input, the first has 3; - leaves an optional one out");
+    o = run("tare-bench --op relu --shape 3000000000x3000000000x3000000000");
+    assert_code(2, o);
+    assert_contains(o->err, "more values than can be counted");
     o = run("tare-bench --op relu --shape 8y4");
     assert_code(2, o);
     assert_contains(o->err, "\"8y4\" is not a shape");

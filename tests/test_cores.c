@@ -88,6 +88,27 @@ static void a_crowd_is_started_where_tests_want_one(void **state) {
     assert_in_range(code % 10, 2, 4);
 }
 
+/* tare_threads() of a process started under this OMP_NUM_THREADS, which is read once. */
+static int threads_under(const char *wish) {
+    pid_t id = fork();
+    if (id == 0) {
+        unsetenv("OMP_NUM_THREADS");
+        if (wish) { setenv("OMP_NUM_THREADS", wish, 1); }
+        _exit(tare_threads());
+    }
+    return exit_code_of(id);
+}
+
+/* What is no number is no wish; of a list the first counts, as for OpenMP. */
+static void omp_num_threads_is_a_number_or_nothing(void **state) {
+    (void)state;
+    static const char *const none[] = { "1e3", "many", "0", "-2", "" };
+    int fallback = threads_under(NULL);
+    assert_int_equal(threads_under("7"), 7);
+    assert_int_equal(threads_under("9,5"), 9);
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) { assert_int_equal(threads_under(none[i]), fallback); }
+}
+
 /* ---- a bound first thread ---------------------------------------------------------------------------------------- */
 
 typedef struct bound {
@@ -131,6 +152,7 @@ int main(int argc, char **argv) {
     if (argc == 2 && strcmp(argv[1], "--bound") == 0) { return workers_processors(); }
     program = argv[0];
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(omp_num_threads_is_a_number_or_nothing),
         cmocka_unit_test(one_processor_means_one_thread),
         cmocka_unit_test(a_crowd_is_started_where_tests_want_one),
         cmocka_unit_test(workers_are_not_bound_with_the_first_thread),

@@ -126,6 +126,12 @@ static void test_info(void **state) {
     assert_contains(o->out, "OpenBLAS");
     assert_contains(o->out, TARE_VERSION);
 
+    setenv("TARE_ISA", "avx3", 1); /* a slip, and a level that is there on every machine */
+    assert_contains(run("tare info")->out, "  (TARE_ISA=avx3 is none of this machine's: baseline, avx2, avx512)\n");
+    setenv("TARE_ISA", "baseline", 1);
+    assert_contains(run("tare info")->out, "kernels    baseline  (TARE_ISA=baseline)\n");
+    unsetenv("TARE_ISA");
+
     tare_params *ps = tare_params_new(1);
     tare_layer_linear(ps, "fc", 3, 2, (tare_layer_linear_opt){ 0 });
     const char *path = test_path(work, "last.safetensors");

@@ -19,7 +19,7 @@ static tare_status ask(const char *command) {
     char why[512];
     FILE *answer = popen(command, "r");
     if (!answer) { return tare_fail(TARE_EIO, "no more processes: %s", strerror(errno)); }
-    if (!fgets(why, sizeof why, answer)) { snprintf(why, sizeof why, "it did not say why"); }
+    if (!fgets(why, sizeof why, answer)) { snprintf(why, sizeof why, "refused, without a word why: %s", command); }
     while (fgetc(answer) != EOF) {}
     int status = pclose(answer);
     why[strcspn(why, "\n")] = '\0';

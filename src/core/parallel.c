@@ -27,8 +27,10 @@ void tare_threads_set(int threads) {
 
 static int default_threads(void) {
     const char *text = getenv("OMP_NUM_THREADS");
-    long threads = text ? strtol(text, NULL, 10) : 0;
-    if (threads < 1) { threads = tare__cores(); }
+    char *end = NULL;
+    long threads = text ? strtol(text, &end, 10) : 0;
+    bool number = threads >= 1 && (*end == '\0' || *end == ','); /* "4,2": what nested teams would take follows */
+    if (!number) { threads = tare__cores(); }
     return threads > MAX_THREADS ? MAX_THREADS : (int)threads;
 }
 

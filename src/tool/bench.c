@@ -56,7 +56,8 @@ static tare_status parse_shape(const char *text, tare_shape *shape) {
         long long size = strtoll(s, &end, 10);
         if (end == s || size < 1 || (*end && !strchr("x,", *end))) { break; }
         shape->dim[shape->ndim++] = size;
-        if (!*end) { return TARE_OK; }
+        if (!*end && tare_shape_numel(*shape) >= 0) { return TARE_OK; }
+        if (!*end) { return tare_fail(TARE_EINVAL, "--shape: %s: more values than can be counted", text); }
         s = end + 1;
     }
     return tare_fail(TARE_EINVAL, "--shape: \"%s\" is not a shape such as 64x32x28x28", text);
@@ -72,7 +73,9 @@ static const tare_opcase *find_case(const options *o, const tare_op *op) {
         tare_fail(TARE_EINVAL, "--case: %s has no case \"%s\"; tare gradcheck %s shows them", op->name, o->example,
                   op->name);
     } else {
-        tare_fail(TARE_EINVAL, "--shape: no case of %s has %lld inputs", op->name, (long long)o->shape.count);
+        tare_fail(TARE_EINVAL,
+                  "--shape: no case of %s has %lld input%s, the first has %d; - leaves an optional one out", op->name,
+                  (long long)o->shape.count, o->shape.count == 1 ? "" : "s", inputs_of(op, op->cases));
     }
     return NULL;
 }
@@ -194,26 +197,57 @@ static tare_status time_passes(subject *s, bool backward, double seconds, const 
     return status;
 }
 
-static tare_status bench(const options *o) {
-    tare_peak peak;
-    subject s = { 0 };
-    tare_threads_set((int)o->threads);
-    tare_status status = o->op ? choose(o, &s) : TARE_OK;
-    if (status == TARE_OK) { status = tare_peak_measure(&peak, 0.5); }
-    if (status != TARE_OK) { return status; }
-    printf("%d threads: at most %.0f GFLOP/s; copies %.0f GB/s in a core's cache, %.0f in the shared one,\n%.0f in "
+static void print_peak(const tare_peak *peak) {
+    printf("%d thread%s: at most %.0f GFLOP/s; copies %.0f GB/s in a core's cache, %.0f in the shared one,\n%.0f in "
            "memory\n",
-           peak.threads, 1e-9 * peak.flops, 1e-9 * peak.copy_near, 1e-9 * peak.copy_middle, 1e-9 * peak.copy_far);
-    if (!o->op) { return TARE_OK; }
-    printf("\n%s, case \"%s\":", s.op->name, s.situation.name);
-    for (int i = 0; i < s.inputs; i++) {
+           peak->threads, peak->threads == 1 ? "" : "s", 1e-9 * peak->flops, 1e-9 * peak->copy_near,
+           1e-9 * peak->copy_middle, 1e-9 * peak->copy_far);
+}
+
+static void print_heading(const subject *s) {
+    printf("\n%s, case \"%s\":", s->op->name, s->situation.name);
+    for (int i = 0; i < s->inputs; i++) {
         tare_shape_buf buf;
-        printf(" %s", s.situation.absent & 1u << i ? "-" : tare_shape_text(s.situation.in[i], &buf));
+        printf(" %s", s->situation.absent & 1u << i ? "-" : tare_shape_text(s->situation.in[i], &buf));
     }
     printf("\n%-18s %10s %10s %10s %9s %8s %8s\n", "", "median us", "p10", "p90", "GFLOP/s", "GB/s", "of roof");
-    status = fill(&s);
-    if (status == TARE_OK) { status = time_passes(&s, false, o->seconds, &peak); }
-    if (status == TARE_OK && s.op->backward) { status = time_passes(&s, true, o->seconds, &peak); }
+}
+
+/* One pass, so that shapes which do not go together are told before anything is measured. */
+static tare_status try_once(subject *s) {
+    tare_status status = fill(s);
+    s->tape =
+        status == TARE_OK ? tare_tape_new((tare_tape_opt){ .training = !s->situation.eval, .no_grad = true }) : NULL;
+    if (status == TARE_OK) { status = s->tape ? pass(s) : TARE_ENOMEM; }
+    tare_tape_free(s->tape);
+    return status;
+}
+
+static tare_status bench_op(const options *o, subject *s) {
+    tare_peak peak;
+    tare_status status = try_once(s);
+    if (status == TARE_OK) { status = tare_peak_measure(&peak, 0.5); }
+    if (status != TARE_OK) { return status; }
+    print_peak(&peak);
+    print_heading(s);
+    status = time_passes(s, false, o->seconds, &peak);
+    if (status == TARE_OK && s->op->backward) { status = time_passes(s, true, o->seconds, &peak); }
+    return status;
+}
+
+static tare_status bench_machine(void) {
+    tare_peak peak;
+    tare_status status = tare_peak_measure(&peak, 0.5);
+    if (status == TARE_OK) { print_peak(&peak); }
+    return status;
+}
+
+static tare_status bench(const options *o) {
+    subject s = { 0 };
+    tare_threads_set((int)o->threads);
+    if (!o->op) { return bench_machine(); }
+    tare_status status = choose(o, &s);
+    if (status == TARE_OK) { status = bench_op(o, &s); }
     for (int i = 0; i < s.inputs; i++) {
         tare_free(s.value[i]);
         tare_free(s.grad[i]);

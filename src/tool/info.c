@@ -16,14 +16,24 @@ static const tare_option table[] = {
     { 0 },
 };
 
+/* What an environment variable asks for, beside what came of it. */
+static void print_wish(const char *name, const char *note) {
+    const char *value = getenv(name);
+    if (value) { printf("  (%s=%s%s)", name, value, note); }
+    printf("\n");
+}
+
 static void print_machine(void) {
     tare_machine m;
     tare_machine_get(&m);
     const char *force = getenv("TARE_ISA");
     printf("tare       %s, ABI %d, %s\n", TARE_VERSION, TARE_ABI, sizeof(tare_real) == 4 ? "float" : "double");
     printf("processor  %s\n", m.cpu);
-    printf("kernels    %s%s%s\n", m.isa, force ? ", TARE_ISA=" : "", force ? force : "");
-    printf("threads    %d of %d cores%s\n", m.threads, m.cores, getenv("OMP_NUM_THREADS") ? "  (OMP_NUM_THREADS)" : "");
+    printf("kernels    %s", m.isa);
+    print_wish("TARE_ISA",
+               force && strcmp(force, m.isa) != 0 ? " is none of this machine's: baseline, avx2, avx512" : "");
+    printf("threads    %d of %d cores", m.threads, m.cores);
+    print_wish("OMP_NUM_THREADS", "");
     printf("memory     %.1f GiB\n", (double)m.memory / 1073741824.0);
     printf("allocator  C library's aligned_alloc, 64-byte alignment; from 2 MiB pages of their\n           own, "
            "huge ones where the system gives them\n");
