@@ -106,20 +106,21 @@ static double far_cost(const tare__gemm_block *b, int64_t rows, int64_t columns)
 static void choose_chunks(job *w, int lanes, bool turn_v) {
     const tare__gemm_block *b = &w->block;
     double best = -1;
-    for (int64_t down = 1; down <= MANY_CHUNKS; down *= 2) {
-        for (int64_t across = 1; across * down <= MANY_CHUNKS; across *= 2) {
-            int64_t rows = ceil_div(b->rows, down),
-                    columns = ceil_div(ceil_div(b->columns, across), 2 * lanes) * 2 * lanes;
-            int64_t chunks = ceil_div(b->rows, rows) * ceil_div(b->columns, columns);
-            int64_t wide = smaller(columns, b->columns);
+    for (int64_t across = 1; across <= MANY_CHUNKS; across *= 2) {
+        int64_t columns = ceil_div(ceil_div(b->columns, across), 2 * lanes) * 2 * lanes;
+        int64_t wide = smaller(columns, b->columns), per_row = ceil_div(b->columns, columns);
+        for (int64_t down = 1; across * down <= MANY_CHUNKS; down *= 2) {
+            int64_t rows = ceil_div(b->rows, down), chunks = ceil_div(b->rows, rows) * per_row;
             double cost = (block_cost(b, rows, wide, lanes, turn_v) + far_cost(b, rows, wide)) *
                           (double)(ceil_div(chunks, 2) + 2 * ceil_div(chunks, 8));
-            if (best < 0 || cost < best) {
+            if (best < 0 || cost <= best) { /* of equals the one with more rows */
                 best = cost;
                 w->rows = rows;
                 w->columns = columns;
             }
+            if (rows == 1) { break; }
         }
+        if (columns == 2 * lanes) { break; }
     }
 }
 

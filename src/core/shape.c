@@ -1,9 +1,6 @@
 /* shape.c - sizes of tensors. */
 #include <tare/core.h>
 
-#include <inttypes.h>
-#include <stdio.h>
-
 int64_t tare_shape_numel(tare_shape shape) {
     if (shape.ndim < 0 || shape.ndim > TARE_MAX_DIMS) { return -1; }
     bool empty = false;
@@ -30,12 +27,28 @@ bool tare_shape_equal(tare_shape a, tare_shape b) {
     return true;
 }
 
+static char *put_number(char *to, int64_t value) {
+    char digits[20];
+    int n = 0;
+    uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    do { digits[n++] = (char)('0' + rest % 10); } while (rest /= 10);
+    if (value < 0) { *to++ = '-'; }
+    while (n > 0) { *to++ = digits[--n]; }
+    return to;
+}
+
+/* Without snprintf, which takes 0.3 us: ops ask for texts before they know whether anything is wrong. Numbers that find no room are
+ * those of shapes beyond all memory. */
 const char *tare_shape_text(tare_shape shape, tare_shape_buf *buffer) {
-    size_t room = sizeof buffer->text, used = 0;
-    used += (size_t)snprintf(buffer->text, room, "[");
-    for (int d = 0; d < shape.ndim && d < TARE_MAX_DIMS && used < room; d++) {
-        used += (size_t)snprintf(buffer->text + used, room - used, "%s%" PRId64, d ? "," : "", shape.dim[d]);
+    enum { LONGEST = 20 + 3 }; /* a number and a comma before it, a bracket and the end behind */
+    char *to = buffer->text;
+    const char *last = to + sizeof buffer->text - LONGEST;
+    *to++ = '[';
+    for (int d = 0; d < shape.ndim && d < TARE_MAX_DIMS && to <= last; d++) {
+        if (d) { *to++ = ','; }
+        to = put_number(to, shape.dim[d]);
     }
-    if (used < room) { snprintf(buffer->text + used, room - used, "]"); }
+    *to++ = ']';
+    *to = 0;
     return buffer->text;
 }

@@ -23,16 +23,21 @@ static const tile_fn tile_fns[MR][2][NV] = { TILE_EACH_HEIGHT(TILE_ENTRY) };
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* A finished tile that does not lie in R as it was computed: turned round, or narrower than its vectors. */
-static void tile_put(const tare__gemm_block *x, bool add, const tare_real *from, int64_t i, int64_t rows, int64_t j,
+/* Finished rows [i, i+rows) that do not lie in R as they were computed: turned round, or narrower than their vectors. */
+static void put_rows(const tare__gemm_block *x, bool add, const tare_real *from, int64_t i, int64_t rows, int64_t j,
                      int64_t columns) {
     if (!x->r_columns) {
         for (int64_t l = 0; l < rows; l++) { put_line(x->r + (i + l) * x->r_step + j, from + l * NR, columns, add); }
         return;
     }
-    tare_real turned[NR * MR_FULL];
-    turn_tile(from, turned);
-    for (int64_t l = 0; l < columns; l++) { put_line(x->r + (j + l) * x->r_step + i, turned + l * MR_FULL, rows, add); }
+    _Alignas(64) tare_real turned[NR * VL];
+    for (int64_t l = 0; l < rows; l += VL) {
+        int64_t length = smaller(VL, rows - l);
+        transpose_rows(from + l * NR, NR, length, NR, turned, VL);
+        for (int64_t c = 0; c < columns; c++) {
+            put_line(x->r + (j + c) * x->r_step + i + l, turned + c * VL, length, add);
+        }
+    }
 }
 
 /* V's columns [j, j+columns), columns <= NR, and rows [p, p+k), as a panel of its own: k rows of NR, zeros on the right. */
@@ -89,7 +94,7 @@ static void run_tile(const tare__gemm_block *x, const tile *t, int64_t pieces, t
 /* All tiles of rows [i0, i1) in one panel. t.s is S at (i0, p). */
 static void run_panel(const tare__gemm_block *x, tile t, int64_t pieces, int64_t i0, int64_t i1, int64_t j,
                       int64_t columns, bool first) {
-    _Alignas(64) tare_real out[MR_FULL * NR], bias[NR];
+    _Alignas(64) tare_real out[S_ROWS * NR], bias[NR];
     int64_t count = (i1 - i0 + MR - 1) / MR, least = (i1 - i0) / count, taller = (i1 - i0) % count;
     bool direct = !x->r_columns && (columns == VL || columns == NR), add = x->add || !first;
     t.alpha = x->alpha;
@@ -101,15 +106,14 @@ static void run_panel(const tare__gemm_block *x, tile t, int64_t pieces, int64_t
         for (int64_t c = 0; c < NR; c++) { bias[c] = c < columns ? x->bias_column[j + c] : 0; }
         t.bias_column = bias;
     }
-    for (int64_t n = 0, i = i0; n < count; n++) {
+    for (int64_t n = 0; n < count; n++) {
         int64_t rows = least + (n < taller);
         run_tile(x, &t, pieces, tile_fns[rows - 1][x->s_columns][columns > VL]);
-        if (!direct) { tile_put(x, add, out, i, rows, j, columns); }
-        i += rows;
         t.s += x->s_columns ? rows : rows * t.s_step;
-        t.c += direct ? rows * t.c_step : 0;
+        t.c += rows * t.c_step;
         t.bias_row += t.bias_row ? rows : 0;
     }
+    if (!direct) { put_rows(x, add, out, i0, i1 - i0, j, columns); }
 }
 
 void TARE_K(gemm_block)(const tare__gemm_block *x) {

@@ -28,8 +28,7 @@ void TARE_K(sgd)(tare_real *p, const tare_real *g, tare_real *b, int64_t n, cons
     }
 }
 
-void TARE_K(adam)(tare_real *p, const tare_real *g, tare_real *m, tare_real *v, int64_t n, const struct tare__adam *k) {
-    const tare__adam c = *k;
+static inline void adam_values(tare_real *p, const tare_real *g, tare_real *m, tare_real *v, int64_t n, tare__adam c) {
     TARE_SIMD
     for (int64_t i = 0; i < n; i++) {
         tare_real d = c.scale * g[i] + c.l2 * p[i];
@@ -37,6 +36,21 @@ void TARE_K(adam)(tare_real *p, const tare_real *g, tare_real *m, tare_real *v, 
         v[i] = c.beta2 * v[i] + c.take2 * d * d;
         p[i] = c.shrink * p[i] - c.rate * m[i] / (ROOT(v[i]) * c.unbias + c.eps);
     }
+}
+
+/* Four streams from the shared cache: processors read ahead within a page of memory only, so we do it ourselves. */
+void TARE_K(adam)(tare_real *p, const tare_real *g, tare_real *m, tare_real *v, int64_t n, const struct tare__adam *k) {
+    enum { LINE = 64 / (int)sizeof(tare_real), AHEAD = 8 * LINE };
+    const tare__adam c = *k;
+    int64_t i = 0;
+    for (; i + AHEAD + LINE <= n; i += LINE) {
+        tare__fetch(p + i + AHEAD, LINE);
+        tare__fetch(g + i + AHEAD, LINE);
+        tare__fetch(m + i + AHEAD, LINE);
+        tare__fetch(v + i + AHEAD, LINE);
+        adam_values(p + i, g + i, m + i, v + i, LINE, c);
+    }
+    adam_values(p + i, g + i, m + i, v + i, n - i, c);
 }
 
 /* Called with constants for the two flags, so that each of the four loops is free of branches. */
