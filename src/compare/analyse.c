@@ -135,19 +135,33 @@ static const tare__pair *find_pair(const tare__comparison *c, int64_t a, int64_t
     return NULL;
 }
 
-/* Does cell a come before cell b? Those that failed more often come later than they would, those without any result last. */
-static bool before(const tare__comparison *c, int64_t a, int64_t b) {
-    double x = c->cell[a].value.mean, y = c->cell[b].value.mean;
+/* What a cell is ranked by: its mean, with the runs that failed as `worst`, as in the tests; else the one seed that a setting
+ * survives could put it first. NaN: it has no result. */
+static double standing(const tare__comparison *c, int64_t cell, double worst) {
+    double sum = 0;
+    int64_t n = 0;
+    for (int64_t i = 0; i < c->seeds; i++) {
+        const tare__task *t = &c->cell[cell].task[i];
+        if (t->fate == TARE__MISSING) { continue; }
+        sum += t->fate == TARE__FINISHED ? t->value : worst;
+        n++;
+    }
+    return c->cell[cell].count[TARE__FINISHED] > 0 ? sum / (double)n : UNKNOWN;
+}
+
+/* Does cell a come before cell b? Those without any result come last. */
+static bool before(const tare__comparison *c, int64_t a, int64_t b, double worst) {
+    double x = standing(c, a, worst), y = standing(c, b, worst);
     if (isfinite(x) != isfinite(y)) { return isfinite(x); }
     return c->plan->metric.up ? x > y : x < y;
 }
 
-static void rank(const tare__comparison *c, tare__ranking *r, int64_t setting) {
+static void rank(const tare__comparison *c, tare__ranking *r, int64_t setting, double worst) {
     int64_t settings = stride(c), base = versus_at(c);
     r->count = c->plan->axis[0].values.count;
     for (int64_t i = 0; i < r->count; i++) { /* insertion: values that tie stay in the order they were given */
         int64_t cell = i * settings + setting, at = i;
-        for (; at > 0 && before(c, cell, r->cell[at - 1]); at--) { r->cell[at] = r->cell[at - 1]; }
+        for (; at > 0 && before(c, cell, r->cell[at - 1], worst); at--) { r->cell[at] = r->cell[at - 1]; }
         r->cell[at] = cell;
     }
     bool apart[TARE__VALUES * TARE__VALUES];
@@ -182,6 +196,6 @@ tare_status tare__comparison_analyse(tare__comparison *c) {
     for (int64_t i = 0; i < c->pairs; i++) { analyse_pair(c, &c->pair[i], worst, room); }
     tare_free(room);
     tare_status s = correct(c);
-    for (int64_t k = 0; s == TARE_OK && k < c->rankings; k++) { rank(c, &c->ranking[k], k); }
+    for (int64_t k = 0; s == TARE_OK && k < c->rankings; k++) { rank(c, &c->ranking[k], k, worst); }
     return s;
 }

@@ -29,7 +29,7 @@ typedef struct tare__pair {
     int64_t better; /* the cell that is, beyond chance; -1: cannot be told */
 } tare__pair;
 
-/* The cells that differ in the first axis alone, best first. */
+/* The cells that differ in the first axis alone, best mean first, failed runs standing for the worst value. */
 typedef struct tare__ranking {
     int64_t count, cell[TARE__VALUES];
     char letters[TARE__VALUES][TARE__LETTERS];

@@ -133,7 +133,7 @@ static void describe(const tare__live *live, const tare__task *task, char *text,
         snprintf(text, size, "%s", tare__fate_name[task->fate]);
     } else {
         tare__task_last_words(task, words, sizeof words);
-        snprintf(text, size, "%s, %s: %s", tare__fate_name[task->fate], task->reason,
+        snprintf(text, size, "%s, %s%s%s", tare__fate_name[task->fate], task->reason, *words ? ": " : "",
                  tare__cell_cut(words, TARE__CELL, &cut));
     }
 }

@@ -78,7 +78,7 @@ static tare_status root(int64_t d, const double *cov, double *out, double *room)
     return status;
 }
 
-/* tr (A C2 A)^(1/2), A = C1^(1/2); room: 4 d^2 + d */
+/* tr (A C2 A)^(1/2), A = C1^(1/2); room: 3 d^2 + d */
 static tare_status root_trace(int64_t d, const double *cov1, const double *cov2, double *room, double *trace) {
     double *a = room, *rest = room + d * d, *product1 = rest, *product2 = rest + d * d, *values = rest + 2 * d * d;
     tare_status status = root(d, cov1, a, rest);
