@@ -38,7 +38,14 @@ static inline strip strip_at(const tare__wino *w, int64_t t, int64_t end) {
 typedef struct planes {
     const tare_real *from, *end; /* end of the tensor */
     int64_t channels, height, width, first_row, first_column;
+    int64_t ahead; /* how far behind a row lies one that is read ahead */
 } planes;
+
+/* Where rows are read ahead: in the row of tiles below or, under the last one, at the beginning of the next image. */
+static inline void look_ahead(const tare__wino *w, const strip *s, int64_t image, int64_t stride, planes *p) {
+    bool last = s->i + 1 == tare__wino_across(w->out_h);
+    p->ahead = last ? image - p->first_row * p->width : TILE * stride * p->width;
+}
 
 /* Have `count` values read ahead: rows of many planes are no stream that a processor foresees. */
 static ALWAYS_INLINE void prefetch(const tare_real *from, int64_t count) {
@@ -61,7 +68,7 @@ static inline void strip_run(const planes *p, const tare_real *from, int64_t cou
         from = close, plane = STRIP_COLUMNS;
     }
     if (p->channels == VL) {
-        for (int64_t c = 0; c < VL; c++) { prefetch(from + c * plane + TILE * p->width, count); }
+        for (int64_t c = 0; c < VL; c++) { prefetch(from + c * plane + p->ahead, count); }
         for (int64_t j = 0; j < count; j += VL) { transpose_square(from + j, plane, VL, to + j * VL, VL); }
     } else {
         for (int64_t j = 0; j < count; j += VL) { transpose_square(from + j, plane, p->channels, to + j * VL, VL); }
@@ -120,10 +127,11 @@ static ALWAYS_INLINE void tiles_in(const tare__wino *w, int64_t begin, int64_t e
         strip s = strip_at(w, t, end);
         const tare_real *image = w->x + s.image * w->x_image;
         for (int64_t c = 0; c < w->channels; c += VL) {
-            planes p = { image + c * w->height * w->width, w->x_end, w->channels - c, w->height, w->width, 0, 0 };
+            planes p = { image + c * w->height * w->width, w->x_end, w->channels - c, w->height, w->width, 0, 0, 0 };
             if (p.channels > VL) { p.channels = VL; }
             p.first_row = s.i * TILE * w->stride - w->pad_h;
             p.first_column = s.j * TILE * w->stride - w->pad_w;
+            look_ahead(w, &s, w->x_image, w->stride, &p);
             strip_fill(&p, (TILE + taps - 1) * w->stride, (s.count * TILE + taps - 1) * w->stride, values);
             for (int64_t phase = 0; phase < phases; phase++) {
                 const tare_real *from = values + (phase / w->stride * STRIP_COLUMNS + phase % w->stride) * VL;

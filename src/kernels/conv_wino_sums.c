@@ -23,6 +23,7 @@ static ALWAYS_INLINE void tiles_dy(const tare__wino *w, int64_t begin, int64_t e
             p.end = w->dy_end;
             p.first_row = s.i * TILE;
             p.first_column = s.j * TILE;
+            look_ahead(w, &s, w->filters * w->out_h * w->out_w, 1, &p);
             strip_fill(&p, TILE, s.count * TILE, values);
             strip_transform(values, 1, s.count, to + (t - begin) * w->part + k - k0, step, w->part, taps, false);
             if (!bias) { continue; }
