@@ -245,10 +245,11 @@ def svg(results):
     for i, n in enumerate(names):
         y, value = top + step * i, ratio(results[n])
         a, b = sorted((x(1), x(max(value, 0.5))))
+        text = x(bar(n)) + 4 if -2 < x(bar(n)) - b < 26 else b + 5  # beside the mark, not under it
         out.append(f'<text x="{left - 8}" y="{y + 4}" text-anchor="end">{n}</text><rect x="{a:.1f}" y="{y - 6}" '
                    f'width="{b - a:.1f}" height="11" fill="{"#2a7f62" if value >= 1 else "#b5483a"}"/>'
                    f'<line x1="{x(bar(n)):.1f}" y1="{y - 8}" x2="{x(bar(n)):.1f}" y2="{y + 7}" stroke="#111" stroke-width="2"/>'
-                   f'<text x="{b + 5:.1f}" y="{y + 4}">{value:.1f}</text>')
+                   f'<text x="{text:.1f}" y="{y + 4}">{value:.1f}</text>')
     return "\n".join(out + [f'<text x="{left + width + 55}" y="18" text-anchor="end">log scale; black: the bar set'
                             '</text></svg>']) + "\n"
 

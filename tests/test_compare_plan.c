@@ -72,6 +72,11 @@ static void test_metric(void **state) {
     assert_true(m.kind == TARE__METRIC_LAST && m.up);
     assert_ok(tare__metric_parse(&m, "val_loss", 0));
     assert_false(m.up);
+    static const char *const less[] = { "bits_per_char", "error", "perplexity", "frechet", "seconds", "peak_bytes" };
+    for (size_t i = 0; i < sizeof less / sizeof *less; i++) {
+        assert_ok(tare__metric_parse(&m, less[i], 0));
+        assert_false(m.up);
+    }
     assert_ok(tare__metric_parse(&m, "val_loss", 1)); /* who says so gets it */
     assert_true(m.up);
     assert_ok(tare__metric_parse(&m, "max(d_grad_norm)", -1));

@@ -133,6 +133,7 @@ static void test_seeds_needed(void **state) {
         assert_true(ldexp(2.0 * (double)cases[i].pairs, -(int)n) < 0.05 &&
                     ldexp(2.0 * (double)cases[i].pairs, 1 - (int)n) >= 0.05);
     }
+    assert_int_equal(tare__seeds_needed(1, 0.0625), 6); /* p must be below alpha: 2 / 2^5 is not */
 }
 
 /* ---- letters: two items share one exactly where they are not apart ------------------------------------------------------ */
@@ -157,6 +158,14 @@ static void test_letters(void **state) {
     assert_string_equal(letters[1], "ab");
     assert_string_equal(letters[2], "bc");
     assert_string_equal(letters[3], "c");
+    const bool around[16] = {
+        0, 1, 0, 0, 1, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0
+    }; /* no letter for {2,3}, which {0,2,3} has */
+    tare__letters(around, 4, letters);
+    assert_string_equal(letters[0], "a");
+    assert_string_equal(letters[1], "b");
+    assert_string_equal(letters[2], "a");
+    assert_string_equal(letters[3], "ab");
     static bool apart[64 * 64];
     for (uint32_t pattern = 0; pattern < 1024; pattern++) { /* every relation of five items */
         uint32_t bits = pattern;

@@ -28,7 +28,9 @@ static const char toy[] =
     "esac\n"
     "value=$(( (${#norm} * 1000 + batch * 10 + seed * seed % 7) ))\n"
     "[ -z \"$lr\" ] || value=$((value + lr * (10 - lr)))\n"
-    "echo \"{\\\"event\\\":\\\"end\\\",\\\"step\\\":5,\\\"score\\\":$value,\\\"seconds\\\":0.5}\" "
+    "echo "
+    "\"{\\\"event\\\":\\\"end\\\",\\\"step\\\":5,\\\"score\\\":$value,\\\"seconds\\\":0.5,\\\"peak_bytes\\\":$(((8 - "
+    "seed) * 104857600))}\" "
     ">>\"$out/metrics.jsonl\"\n";
 
 static int make_toy(void **state) {
@@ -117,6 +119,7 @@ static void test_grid(void **state) {
     assert_contains(table(dir, "timings.csv"), "norm,batch,seed,seconds,wall_seconds,peak_bytes\na,2,1,0.5,");
     assert_contains(table(dir, "comparison.json"), "\"state\":\"complete\"");
     assert_contains(table(dir, "comparison.json"), "\"seeds_needed\":7");
+    assert_contains(table(dir, "comparison.json"), "\"peak_bytes\":734003200"); /* the most that any seed took */
     assert_contains(table(dir, "norm=a,batch=2/seed-1.log"), "hello from the toy");
     /* More seeds add to what is there, and now the pairs can be told apart. */
     o = run(COMPARE "--vary norm=a,bb --vary batch=2,8 --seeds 7 --out %s", work, dir);
@@ -184,6 +187,9 @@ static void test_failures(void **state) {
     assert_contains(o->out, "no memory left"); /* the last words of what crashed */
     assert_contains(o->out, "diverged: 2 of 2 of norm=-diverge");
     assert_contains(o->out, "-fine             2/2");
+    const char *ranked = strstr(o->out, "\nnorm ");
+    assert_non_null(ranked);
+    assert_true(strstr(ranked, "-fine") < strstr(ranked, "-crash")); /* what has no result comes last */
     assert_contains(table(dir, "pairs.csv"),
                     "-crash,-fine,0,,,,0.5,yes,1,0,2,0,\n"); /* loses twice; two seeds cannot tell */
     assert_int_equal(starts(), 12);
@@ -194,6 +200,19 @@ static void test_failures(void **state) {
                        work, dir));
     assert_int_equal(starts(),
                      8); /* but for those that crashed or were killed, if so asked; diverging is no accident */
+}
+
+/* Who wins where less is better, and what is said where nothing has a result. */
+static void test_less_is_better(void **state) {
+    (void)state;
+    const char *dir = place("down");
+    assert_code(0, run("tare-compare %s/toy.sh --metric score --down --vary norm=a,bb --seeds 3 --out %s", work, dir));
+    assert_contains(table(dir, "pairs.csv"), "\na,bb,3,-1000,-1000,-1000,0.25,yes,0.25,3,0,0,\n");
+    dir = place("nothing");
+    const outcome *o = run(COMPARE "--mode fail --vary norm=-crash,-segv --seeds 2 --out %s", work, dir);
+    assert_code(0, o);
+    assert_contains(table(dir, "pairs.csv"), "\n-crash,-segv,0,,,,1,yes,1,0,0,2,\n");
+    assert_contains(o->out, "crashed: 2 of 2 of norm=-segv");
 }
 
 /* The one run of three that a setting survives does not make it the best, though its 6014 is above the other's mean. */
@@ -374,6 +393,7 @@ int main(void) {
         cmocka_unit_test(test_tune),
         cmocka_unit_test(test_failures),
         cmocka_unit_test(test_ranking_with_failures),
+        cmocka_unit_test(test_less_is_better),
         cmocka_unit_test(test_changed),
         cmocka_unit_test(test_bad),
         cmocka_unit_test(test_time_limit),

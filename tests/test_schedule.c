@@ -48,6 +48,9 @@ static void test_shape(void **state) {
     step.every = 0.5;
     assert_near(tare_schedule_at(&step, 44), 1, 0);
     assert_near(tare_schedule_at(&step, 45), 0.1, 1e-16);
+    step.every = 0.33, step.steps = 20; /* 6.6 steps: the nearest number of them */
+    assert_near(tare_schedule_at(&step, 6), 1, 0);
+    assert_near(tare_schedule_at(&step, 7), 0.1, 1e-16);
     /* no length at all */
     tare_schedule none = { .kind = TARE_SCHEDULE_COSINE, .lr = 1, .min = 0.5 };
     assert_near(tare_schedule_at(&none, 0), 1, 0);

@@ -218,6 +218,9 @@ function lastValues(run) {
   return last;
 }
 
+const FACTS = { epoch: "epochs", step: "steps", seconds: "of training", step_bytes: "memory of a step", peak_bytes: "memory at most" };
+const factName = (key) => FACTS[key] || words(key);
+
 function runHeadline(run) {
   const result = outcome(run), fields = result.end || lastValues(run), metric = mainMetric(fields), config = run.config || {};
   const what = [config.program, config.options && config.options.arch, config.options && config.options.norm].filter(Boolean).join(", ");
@@ -232,7 +235,7 @@ function runHeadline(run) {
     h("p", { class: "note" }, (what ? what + ". " : "") +
       "One run with one seed does not say how much the next one would differ: tare compare runs several seeds, and says how sure it is."),
     h("div", { class: "facts" }, Object.entries(shown).filter(([, v]) => isNumber(v)).slice(0, 12).map(([key, v]) =>
-      h("div", { class: "fact" }, h("b", {}, show(key === "best" ? metric : key, v)), h("span", {}, words(key))))),
+      h("div", { class: "fact" }, h("b", {}, show(key === "best" ? metric : key, v)), h("span", {}, factName(key))))),
   ];
 }
 
