@@ -30,27 +30,6 @@ static inline mask inside(int64_t column, int64_t width) { return column >= 0 &&
 static inline vec keep(vec x, mask m) { return m ? x : 0; }
 #endif
 
-/* The numbers of a and then b at even (odd) places; and a and b in turn, first and second half. */
-#ifdef PACK_LANES
-static ALWAYS_INLINE vec even_of(vec a, vec b) { return UNZIP_EVEN(a, b); }
-static ALWAYS_INLINE vec odd_of(vec a, vec b) { return UNZIP_ODD(a, b); }
-static ALWAYS_INLINE vec low_of(vec a, vec b) { return ZIP_LOW(a, b); }
-static ALWAYS_INLINE vec high_of(vec a, vec b) { return ZIP_HIGH(a, b); }
-#else
-/* Every `step`th of 2 VL numbers, of which a and b lie `apart`. */
-static vec dealt(vec a, vec b, int apart, int first, int step) {
-    tare_real line[2 * VL], some[VL];
-    for (int e = 0; e < VL; e++) { line[e * apart] = ((tare_real *)&a)[e]; }
-    for (int e = 0; e < VL; e++) { line[apart == 1 ? VL + e : 2 * e + 1] = ((tare_real *)&b)[e]; }
-    for (int e = 0; e < VL; e++) { some[e] = line[first + e * step]; }
-    return vec_load(some);
-}
-static vec even_of(vec a, vec b) { return dealt(a, b, 1, 0, 2); }
-static vec odd_of(vec a, vec b) { return dealt(a, b, 1, 1, 2); }
-static vec low_of(vec a, vec b) { return dealt(a, b, 2, 0, 1); }
-static vec high_of(vec a, vec b) { return dealt(a, b, 2, VL, 1); }
-#endif
-
 typedef struct rows {
     tare__plane in;
     int64_t height, width;

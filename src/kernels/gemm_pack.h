@@ -72,6 +72,27 @@ static ALWAYS_INLINE void transpose_square(const tare_real *from, int64_t from_s
 }
 #endif
 
+/* The numbers of a and then b at even (odd) places; and a and b in turn, first and second half. */
+#ifdef PACK_LANES
+static ALWAYS_INLINE vec even_of(vec a, vec b) { return UNZIP_EVEN(a, b); }
+static ALWAYS_INLINE vec odd_of(vec a, vec b) { return UNZIP_ODD(a, b); }
+static ALWAYS_INLINE vec low_of(vec a, vec b) { return ZIP_LOW(a, b); }
+static ALWAYS_INLINE vec high_of(vec a, vec b) { return ZIP_HIGH(a, b); }
+#else
+/* Every `step`th of 2 VL numbers, of which a and b lie `apart`. */
+static inline vec dealt(vec a, vec b, int apart, int first, int step) {
+    tare_real line[2 * VL], some[VL];
+    for (int e = 0; e < VL; e++) { line[e * apart] = ((tare_real *)&a)[e]; }
+    for (int e = 0; e < VL; e++) { line[apart == 1 ? VL + e : 2 * e + 1] = ((tare_real *)&b)[e]; }
+    for (int e = 0; e < VL; e++) { some[e] = line[first + e * step]; }
+    return vec_load(some);
+}
+static inline vec even_of(vec a, vec b) { return dealt(a, b, 1, 0, 2); }
+static inline vec odd_of(vec a, vec b) { return dealt(a, b, 1, 1, 2); }
+static inline vec low_of(vec a, vec b) { return dealt(a, b, 2, 0, 1); }
+static inline vec high_of(vec a, vec b) { return dealt(a, b, 2, VL, 1); }
+#endif
+
 /* to[j][i] = from[i][j] for i in [0, rows), j in [0, columns), rows <= VL; columns rows..VL of `to` become zero. */
 static inline void transpose_rows(const tare_real *from, int64_t from_step, int64_t rows, int64_t columns,
                                   tare_real *to, int64_t to_step) {

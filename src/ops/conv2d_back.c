@@ -1,7 +1,8 @@
 /* conv2d_back.c - the product from y to x, the gradient to conv2d's input: each phase of the stride is a correlation of dy with those
- * taps that reach it, turned round. */
+ * taps that reach it, turned round. Under a stride of 2 four phases go together. */
 #include "conv2d.h"
 
+#include "../kernels/conv_back.h"
 #include "conv2d_wino.h"
 
 /* Along one dimension, the inputs congruent to `phase` under the stride and the taps that reach them. */
@@ -32,6 +33,7 @@ typedef struct input_job {
     const tare__conv2d_pass *pass;
     tare__conv2d_units units;
     tare_real *turned, *panels;
+    tare__conv_back back; /* of four phases together */
 } input_job;
 
 /* The weights of phase (a, b), as [groups][c][k][taps of a][taps of b], lie behind those of the phases before. */
@@ -196,6 +198,93 @@ static void input_units(void *context, int64_t begin, int64_t end) {
     for (int64_t unit = begin; unit < end; unit++) { each_phase(context, input_phase, unit); }
 }
 
+/* ---- the phases of a stride of 2 together ------------------------------------------------------------------------ */
+
+/* Of two phases the one with number 0 goes first. The window that holds the taps of both: its pad, its taps, its outputs. */
+static void pair_of(const phase *one, const phase *other, tare__back_phase *to, int64_t *pad, int64_t *taps,
+                    int64_t *outputs) {
+    const phase *of[2] = { one, other };
+    int64_t begin = INT64_MAX, end = INT64_MIN;
+    for (int i = 0; i < 2; i++) {
+        if (of[i]->taps == 0) { continue; }
+        begin = tare__min(begin, -of[i]->pad);
+        end = tare__max(end, (of[i]->taps - 1) * of[i]->dil - of[i]->pad);
+    }
+    for (int i = 0; i < 2; i++) {
+        to[of[i]->start] = (tare__back_phase){ of[i]->taps, -of[i]->pad - begin, of[i]->dil, of[i]->count };
+    }
+    *pad = -begin;
+    *taps = end - begin + 1;
+    *outputs = to[0].count;
+}
+
+static bool is_pair(const phase *one, const phase *other) { return one->start + other->start == 1; }
+
+/* Whether the four phases go together, and how: not where Winograd's filtering serves all, nor where dx has few channels. */
+static bool together_of(const tare__conv2d *v, tare__conv_back *to) {
+    if (v->stride_h != 2 || v->stride_w != 2 || 2 * v->c < tare__kernels()->lanes) { return false; }
+    phase a[2], b[2];
+    int wino = 0;
+    for (int i = 0; i < 2; i++) {
+        a[i] = phase_of(i, v->h, v->r, 2, v->pad_h, v->dil_h);
+        b[i] = phase_of(i, v->w, v->s, 2, v->pad_w, v->dil_w);
+    }
+    for (int i = 0; i < 4; i++) {
+        tare__wino w;
+        wino += phase_is_wino(v, &a[i / 2], &b[i % 2], &w);
+    }
+    if (wino == 4 || !is_pair(&a[0], &a[1]) || !is_pair(&b[0], &b[1])) { return false; }
+    *to = (tare__conv_back){ .window = { .channels = v->k, .height = v->oh, .width = v->ow, .filters = v->c } };
+    tare__conv *c = &to->window;
+    pair_of(&a[0], &a[1], to->rows, &c->pad_h, &c->taps_h, &c->out_h);
+    pair_of(&b[0], &b[1], to->columns, &c->pad_w, &c->taps_w, &c->out_w);
+    c->stride_h = c->stride_w = c->dil_h = c->dil_w = 1;
+    c->y_plane = v->h * v->w;
+    c->y_row = v->w;
+    c->y_column = 1;
+    return tare__kernels()->conv_back_fits(to);
+}
+
+static void together_panels(input_job *j) {
+    const tare__conv2d *v = &j->pass->v;
+    tare_real *turned = j->turned;
+    for (int i = 0; i < 4; i++) {
+        phase a = phase_of(i / 2, v->h, v->r, 2, v->pad_h, v->dil_h),
+              b = phase_of(i % 2, v->w, v->s, 2, v->pad_w, v->dil_w);
+        tare__conv2d_panels p = { v->groups, v->c, v->k * a.taps * b.taps, turned, phase_panels(j, turned) };
+        if (p.taps > 0) { tare__conv2d_panels_fill(&p); }
+        j->back.panels[a.start][b.start] = p.to;
+        turned += v->groups * v->c * p.taps;
+    }
+}
+
+static void together_units(void *context, int64_t begin, int64_t end) {
+    const input_job *j = context;
+    const tare__conv2d_pass *p = j->pass;
+    const tare__conv2d *v = &p->v;
+    const tare__conv2d_units *u = &j->units;
+    for (int64_t unit = begin; unit < end; unit++) {
+        int64_t band = unit / u->parts % u->bands, image = unit / u->parts / u->bands, pairs = j->back.window.out_h;
+        tare__conv2d_part part = tare__conv2d_part_of(v->c, u->parts, unit % u->parts);
+        tare__conv_back b = j->back;
+        b.window.filters = part.end - part.begin;
+        b.window.x_end = p->from + v->n * v->groups * v->k * v->oh * v->ow;
+        b.window.add = p->add;
+        for (int64_t g = 0; g < v->groups; g++) {
+            int64_t channel = g * v->c + part.begin;
+            b.window.x = p->from + (image * v->groups + g) * v->k * v->oh * v->ow;
+            b.window.y = p->to + (image * v->groups * v->c + channel) * v->h * v->w;
+            b.window.bias = p->bias ? p->bias + channel : NULL;
+            for (int i = 0; i < 4; i++) {
+                int64_t taps = v->k * b.rows[i / 2].taps * b.columns[i % 2].taps;
+                const tare_real *panels = tare__conv2d_panels_at(j->back.panels[i / 2][i % 2], g, v->c, taps);
+                b.panels[i / 2][i % 2] = panels + part.begin * taps;
+            }
+            tare__kernels()->conv_back(&b, tare__piece(pairs, u->bands, band), tare__piece(pairs, u->bands, band + 1));
+        }
+    }
+}
+
 /* The panels' room, and whether there are phases that Winograd's filtering does not serve. */
 static int64_t panels_size(const tare__conv2d *v, bool *others) {
     int64_t size = tare__conv2d_panels_size(v->groups, v->c, v->k * v->r * v->s);
@@ -226,11 +315,19 @@ void tare__conv2d_back(const tare__conv2d_pass *p) {
     panels_size(v, &others);
     j.panels = j.turned + turned_size(v);
     j.units = tare__conv2d_units_of(v->n, v->h / v->stride_h, v->c, p->macs);
-    each_phase(&j, wino_phase, 0);
-    if (!others) { return; }
+    bool together = together_of(v, &j.back);
+    if (!together) {
+        each_phase(&j, wino_phase, 0);
+        if (!others) { return; }
+    }
     tare_parallel_for(v->groups * v->c, tare__grain((double)(v->k * v->r * v->s)), turn_channels, &j);
-    each_phase(&j, panel_phase, 0);
-    tare_parallel_for(v->n * j.units.bands * j.units.parts, j.units.grain, input_units, &j);
+    if (together) {
+        together_panels(&j);
+    } else {
+        each_phase(&j, panel_phase, 0);
+    }
+    int64_t units = v->n * j.units.bands * j.units.parts;
+    tare_parallel_for(units, j.units.grain, together ? together_units : input_units, &j);
 }
 
 size_t tare__conv2d_back_scratch(const tare__conv2d *v) {
