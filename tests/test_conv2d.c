@@ -187,6 +187,12 @@ static void test_shapes(void **state) {
         { 2, 20, 28, 28, 40, 3, 3, { .stride = 2, .pad = 1 }, false },
         { 2, 7, 31, 33, 16, 5, 5, { .stride = 2, .pad = 2 }, false },
         { 1, 3, 9, 70, 5, 3, 3, { .stride = 2 }, true },
+        /* and many channels: the four phases of dx together */
+        { 2, 24, 29, 61, 9, 3, 3, { .stride = 2, .pad = 1 }, false },
+        { 1, 40, 17, 9, 6, 5, 4, { .stride = 2, .pad = 2, .dilation = 3 }, true },
+        { 2, 20, 1, 30, 8, 1, 3, { .stride = 2, .pad = 1 }, false },
+        { 1, 16, 13, 12, 600, 3, 3, { .stride = 2, .pad = 1 }, false },
+        { 2, 32, 9, 11, 24, 3, 3, { .stride = 2, .pad = 1, .groups = 2 }, true },
         { 3, 4, 6, 5, 9, 3, 3, { .stride = 2, .pad = 3 }, false },
         { 2, 17, 8, 8, 17, 3, 3, { .pad = 1, .groups = 17 }, false },
         { 1, 2, 40, 40, 2, 3, 3, { .pad = 19, .dilation = 19 }, false },
