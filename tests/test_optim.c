@@ -365,6 +365,9 @@ static void test_bad_steps(void **state) {
     assert_status(TARE_EINVAL, tare_optim_lr_set(o, (double)NAN));
     assert_true(tare_optim_lr(o) == 1e-3);
     assert_status(TARE_EINVAL, tare_optim_step_scaled(o, (double)NAN));
+    assert_status(TARE_EINVAL, tare_optim_step(NULL)); /* it could not be made, and nobody looked */
+    assert_status(TARE_EINVAL, tare_optim_step_clipped(NULL, 1, NULL));
+    assert_contains(tare_error(), "the optimizer is NULL");
     tare_params_freeze(ps, true);
     assert_status(TARE_EINVAL, tare_optim_step(o));
     assert_contains(tare_error(), "frozen");

@@ -61,6 +61,15 @@ static void errors_stick(void **state) {
     assert_int_equal(tare_params_status(other), TARE_ESHAPE);
     assert_contains(tare_params_error(other), "[2,0]");
     tare_params_free(other);
+    other = tare_params_new(0);
+    assert_null(tare_param(other, "v", TARE_SHAPE((int64_t)1 << 40, (int64_t)1 << 40), 0));
+    assert_contains(tare_params_error(other), "is no shape with a value, or has too many");
+    tare_params_free(other);
+    other = tare_params_new(0);
+    tare_params_push(other, "net");
+    assert_null(tare_param(other, NULL, TARE_SHAPE(2), 0));
+    assert_contains(tare_params_error(other), "a parameter of \"net.\" has no name");
+    tare_params_free(other);
     assert_null(tare_param(NULL, "v", TARE_SHAPE(2), 0));
     assert_int_equal(tare_params_status(NULL), TARE_ENOMEM);
     tare_params_free(NULL);

@@ -146,6 +146,16 @@ static void test_disk_full(void **state) {
     test_dir_remove(dir);
 }
 
+static void test_no_path(void **state) {
+    (void)state;
+    tare_params *ps = tare_params_new(1);
+    assert_status(TARE_EINVAL, tare_params_save(ps, NULL));
+    assert_contains(tare_error(), "the path to write is NULL");
+    assert_status(TARE_EINVAL, tare_params_load(ps, NULL, (tare_load_opt){ 0 }));
+    assert_contains(tare_error(), "the path to read is NULL");
+    tare_params_free(ps);
+}
+
 static void test_unwritable(void **state) {
     (void)state;
     char *dir = test_dir_new();
@@ -205,7 +215,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_save_load),          cmocka_unit_test(test_precisions), cmocka_unit_test(test_mismatch),
         cmocka_unit_test(test_partial_and_prefix), cmocka_unit_test(test_long_table), cmocka_unit_test(test_disk_full),
-        cmocka_unit_test(test_unwritable),         cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_unwritable),         cmocka_unit_test(test_no_path),    cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -89,6 +89,9 @@ static void backward_says_what_it_will_not_do(void **state) {
     tare_tape_reset(t);
     assert_status(TARE_EINVAL, tare_backward(t, NULL));
     tare_tape_reset(t);
+    assert_status(TARE_EINVAL, tare_backward_from(t, apply1(t, &square, input(t, true, 1, 2)), NULL));
+    assert_contains(tare_error(), "dy is NULL");
+    tare_tape_reset(t);
     tare_tensor *loss = apply1(t, &total, apply1(t, &square, input(t, true, 1, 2)));
     assert_ok(tare_backward(t, loss));
     assert_status(TARE_EINVAL, tare_backward(t, loss));

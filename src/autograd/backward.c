@@ -235,6 +235,7 @@ tare_status tare_backward_from(tare_tape *t, tare_tensor *y, const tare_real *dy
     if (!t) { return tare_fail(TARE_EINVAL, "backward: the tape is NULL"); }
     if (t->status) { return tare_fail(t->status, "%s", t->error); }
     if (!y) { return tare_fail(TARE_EINVAL, "backward: the tensor is NULL"); }
+    if (!dy) { return tare_fail(TARE_EINVAL, "backward: dy is NULL; it has as many values as the tensor"); }
     tare_status status = start_backward(t, y, dy);
     return status ? tare__tape_fail_last(t, status) : TARE_OK;
 }

@@ -200,7 +200,10 @@ tare_tensor *tare_input_view(tare_tape *t, tare_shape shape, tare_real *data) {
     if (!t || t->status) { return NULL; }
     int64_t numel = tare_shape_numel(shape);
     tare_shape_buf buf;
-    if (numel < 0) { return tare_tape_fail(t, TARE_ESHAPE, "input: %s is not a shape", tare_shape_text(shape, &buf)); }
+    if (numel < 0) {
+        return tare_tape_fail(t, TARE_ESHAPE, "input: %s is no shape, or has too many values",
+                              tare_shape_text(shape, &buf));
+    }
     tare_tensor *x = tare__tensor_new(t, shape, numel);
     if (x) { x->data = data; }
     return x;

@@ -102,6 +102,7 @@ void tare_params_pop(tare_params *ps) {
 
 const char *tare_params_name(tare_params *ps, const char *name) {
     if (!ps || ps->status) { return NULL; }
+    if (!name) { return tare_params_fail(ps, TARE_EINVAL, "a parameter of \"%s\" has no name: NULL", ps->scope); }
     size_t size = strlen(ps->scope) + strlen(name) + 1;
     char *full = tare_params_own(ps, tare_malloc(size));
     if (full) { snprintf(full, size, "%s%s", ps->scope, name); }
@@ -164,7 +165,7 @@ static tare_tensor *block_add(tare_params *ps, block *b, const char *name, tare_
     int64_t numel = tare_shape_numel(shape);
     if (numel <= 0) {
         tare_shape_buf buf;
-        return tare_params_fail(ps, TARE_ESHAPE, "parameter \"%s\": %s is not a positive shape", full,
+        return tare_params_fail(ps, TARE_ESHAPE, "parameter \"%s\": %s is no shape with a value, or has too many", full,
                                 tare_shape_text(shape, &buf));
     }
     int64_t padded = (numel + PAD - 1) / PAD * PAD;

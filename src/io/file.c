@@ -38,6 +38,7 @@ static tare_status read_open(const char *path, int file, unsigned char **bytes, 
 }
 
 tare_status tare__file_load(const char *path, unsigned char **bytes, size_t *size) {
+    if (!path) { return tare_fail(TARE_EINVAL, "the path to read is NULL"); }
     int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not make us wait before it is refused */
     if (file < 0) {
         tare_status status = errno == ENOENT || errno == ENOTDIR ? TARE_ENOENT : TARE_EIO;
@@ -96,6 +97,7 @@ static bool write_and_close(FILE *file, bool (*fill)(FILE *, const void *), cons
 
 tare_status tare__file_replace(const char *path, bool (*fill)(FILE *file, const void *context), const void *context) {
     struct stat info;
+    if (!path) { return tare_fail(TARE_EINVAL, "the path to write is NULL"); }
     if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) {
         return tare_fail(TARE_EIO, "%s: cannot write: not a regular file", path);
     }

@@ -155,6 +155,7 @@ static void update_chunk(void *context, int64_t begin, int64_t end) {
 }
 
 tare_status tare_optim_step_scaled(tare_optim *o, double scale) {
+    if (!o) { return tare_fail(TARE_EINVAL, "the optimizer is NULL: it could not be made"); }
     if (tare_params_frozen(o->ps)) {
         return tare_fail(TARE_EINVAL, "%s: the parameters are frozen; tare_params_freeze(ps, false) lets them learn",
                          o->cls->name);
@@ -179,6 +180,7 @@ tare_status tare_optim_step_scaled(tare_optim *o, double scale) {
 tare_status tare_optim_step(tare_optim *o) { return tare_optim_step_scaled(o, 1); }
 
 tare_status tare_optim_step_clipped(tare_optim *o, double max_norm, double *norm) {
+    if (!o) { return tare_optim_step_scaled(o, 1); }
     double total = tare_grad_norm(o->ps);
     if (norm) { *norm = total; }
     if (!isfinite(total)) {
