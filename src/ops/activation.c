@@ -30,7 +30,7 @@ static void forward_range(void *context, int64_t begin, int64_t end) {
 
 void tare__activation_forward(const tare_node *n, tare__activation_fn f, double k, double work) {
     job j = { .forward = f, .k = (tare_real)k, .values = n->in[0]->data, .to = n->out->data };
-    tare_parallel_for(n->out->numel, tare__grain(work), forward_range, &j);
+    tare_parallel_for(n->out->numel, tare__grain_of(n->out->numel, work), forward_range, &j);
 }
 
 static void backward_range(void *context, int64_t begin, int64_t end) {
@@ -44,5 +44,5 @@ void tare__activation_backward(const tare_node *n, tare__activation_back_fn f, d
     job j = { .backward = f, .k = (tare_real)k, .values = values, .dy = n->out->grad, .to = tare_grad(n, 0) };
     if (!j.to) { return; }
     j.add = tare_grad_add(n, 0);
-    tare_parallel_for(n->out->numel, tare__grain(work), backward_range, &j);
+    tare_parallel_for(n->out->numel, tare__grain_of(n->out->numel, work), backward_range, &j);
 }

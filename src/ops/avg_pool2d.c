@@ -30,7 +30,8 @@ static void forward_planes(void *context, int64_t begin, int64_t end) {
 
 static void forward(tare_node *n) {
     job w = { .p = tare__pool2d_walk(n), .from = n->in[0]->data, .to = n->out->data };
-    tare_parallel_for(n->shape.dim[0] * n->shape.dim[1], tare__pool2d_grain(&w.p), forward_planes, &w);
+    int64_t planes = n->shape.dim[0] * n->shape.dim[1];
+    tare_parallel_for(planes, tare__pool2d_grain(&w.p, planes), forward_planes, &w);
 }
 
 static void backward_planes(void *context, int64_t begin, int64_t end) {
@@ -49,7 +50,8 @@ static void backward(tare_node *n) {
     job w = { .p = tare__pool2d_walk(n), .from = n->out->grad, .to = tare_grad(n, 0) };
     if (!w.to) { return; }
     w.add = tare_grad_add(n, 0);
-    tare_parallel_for(n->shape.dim[0] * n->shape.dim[1], tare__pool2d_grain(&w.p), backward_planes, &w);
+    int64_t planes = n->shape.dim[0] * n->shape.dim[1];
+    tare_parallel_for(planes, tare__pool2d_grain(&w.p, planes), backward_planes, &w);
 }
 
 #define CASE(text, n, c, h, w, ...)                                                                                    \

@@ -109,10 +109,10 @@ static void run(const work *w, double cost, tare_range_fn channels, tare_range_f
     work copy = *w;
     cost *= (double)(w->samples * w->inner);
     if (w->inner == 1) {
-        tare_parallel_for(tare__ceil_div(w->channels, TARE__NORM_COLUMNS), tare__grain(cost * TARE__NORM_COLUMNS),
-                          columns, &copy);
+        int64_t blocks = tare__ceil_div(w->channels, TARE__NORM_COLUMNS);
+        tare_parallel_for(blocks, tare__grain_of(blocks, cost * TARE__NORM_COLUMNS), columns, &copy);
     } else {
-        tare_parallel_for(w->channels, tare__grain(cost), channels, &copy);
+        tare_parallel_for(w->channels, tare__grain_of(w->channels, cost), channels, &copy);
     }
 }
 

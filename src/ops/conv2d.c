@@ -118,7 +118,7 @@ static tare_status check(tare_node *n) {
 }
 
 enum {
-    CHUNK_MACS = 1 << 19, /* multiply-adds worth a chunk of their own */
+    CHUNK_MACS = 1 << 17, /* multiply-adds worth a chunk of their own */
     UNITS = 8,            /* pieces wanted of a small batch */
 };
 

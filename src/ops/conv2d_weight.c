@@ -170,8 +170,9 @@ void tare__conv2d_weight(const tare__conv2d_sums *p) {
     j.bias = p->scratch;
     j.sums = (tare_real *)(j.bias + tare__ceil_div(j.shares * v->groups * v->k, 8) * 8);
     tare_parallel_for(j.shares * j.blocks, 1, weight_shares, &j);
-    int64_t grain = tare__ceil_div(tare__grain((double)(j.shares * v->c * v->r * v->s)), 16) * 16;
-    tare_parallel_for(v->groups * v->k, grain, j.by_filter ? add_by_filter : add_shares, &j);
+    int64_t filters = v->groups * v->k, work = j.shares * v->c * v->r * v->s;
+    int64_t grain = tare__ceil_div(tare__grain_of(filters, (double)work), 16) * 16;
+    tare_parallel_for(filters, grain, j.by_filter ? add_by_filter : add_shares, &j);
     if (p->db) { add_biases(&j); }
 }
 

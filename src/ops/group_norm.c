@@ -95,7 +95,7 @@ void tare__group_forward(tare_node *n, int64_t groups, double eps, tare_act act)
     work w = work_of(n, groups, act);
     w.eps = tare__norm_eps(eps);
     w.y = n->out->data;
-    tare_parallel_for(w.rows, tare__grain(2.0 * (double)(w.per * w.inner)), forward_rows, &w);
+    tare_parallel_for(w.rows, tare__grain_of(w.rows, 2.0 * (double)(w.per * w.inner)), forward_rows, &w);
 }
 
 /* The products of a row's channels, and from them what its gradient takes. */
@@ -160,7 +160,7 @@ void tare__group_backward(tare_node *n, int64_t groups, tare_act act) {
         w.dy = w.masked;
         w.act.kind = TARE_ACT_NONE;
     }
-    tare_parallel_for(w.rows, tare__grain(4.0 * (double)(w.per * w.inner)), backward_rows, &w);
+    tare_parallel_for(w.rows, tare__grain_of(w.rows, 4.0 * (double)(w.per * w.inner)), backward_rows, &w);
 
     tare_real *dgamma = tare_grad(n, 1), *dbeta = tare_grad(n, 2);
     int64_t channels = w.groups * w.per, samples = w.rows / w.groups;

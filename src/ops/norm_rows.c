@@ -104,8 +104,8 @@ void tare__rows_forward(tare_node *n, int dims, double eps, bool centred) {
     w.coef = n->scratch;
     if (w.r.cols == 0) { return; } /* no value to look at */
     if (w.wide) {
-        tare_parallel_for(w.rows, tare__grain((double)w.r.cols), wide_stats, &w);
-        tare_parallel_for(w.blocks, tare__grain((double)(w.rows * COLUMNS)), wide_scale, &w);
+        tare_parallel_for(w.rows, tare__grain_of(w.rows, (double)w.r.cols), wide_stats, &w);
+        tare_parallel_for(w.blocks, tare__grain_of(w.blocks, (double)(w.rows * COLUMNS)), wide_scale, &w);
     } else {
         tare_parallel_for(w.rows, tare__grain(2.0 * (double)w.r.cols), forward_rows, &w);
     }
@@ -196,7 +196,7 @@ static void wide_gradient(void *context, int64_t begin, int64_t end) {
 
 static void wide_backward(work *w) {
     for (int64_t r = 0; r < w->rows; r++) { w->coef[r] = tare__norm_coef_of(w->r.stats[r]); }
-    tare_parallel_for(w->blocks, tare__grain(2.0 * (double)(w->rows * COLUMNS)), wide_sums, w);
+    tare_parallel_for(w->blocks, tare__grain_of(w->blocks, 2.0 * (double)(w->rows * COLUMNS)), wide_sums, w);
     for (int64_t r = 0; r < w->rows; r++) {
         double sum = 0, dot = 0;
         for (int64_t b = 0; b < w->blocks; b++) {
@@ -205,7 +205,7 @@ static void wide_backward(work *w) {
         }
         w->row[r] = row_of(w, r, w->coef[r], sum, dot);
     }
-    tare_parallel_for(w->blocks, tare__grain(3.0 * (double)(w->rows * COLUMNS)), wide_gradient, w);
+    tare_parallel_for(w->blocks, tare__grain_of(w->blocks, 3.0 * (double)(w->rows * COLUMNS)), wide_gradient, w);
 }
 
 /* ---- which way --------------------------------------------------------------------------------------------------- */
