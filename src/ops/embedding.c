@@ -61,11 +61,10 @@ static void forward(tare_node *n) {
 
 static void scatter(void *context, int64_t begin, int64_t end) {
     const job *w = context;
+    const tare__kernel_table *kernels = tare__kernels();
     for (int64_t i = 0; i < w->count; i++) {
-        tare_real *to = w->to + w->index[i] * w->width;
-        const tare_real *from = w->from + i * w->width;
-        TARE_SIMD
-        for (int64_t d = begin; d < end; d++) { to[d] += from[d]; }
+        const tare_real *from = w->from + i * w->width + begin;
+        kernels->copy(1, end - begin, from, 0, 1, w->to + w->index[i] * w->width + begin, 0, 1, true);
     }
 }
 

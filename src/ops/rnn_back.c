@@ -171,18 +171,18 @@ typedef struct scatter_job {
 static void scatter(void *context, int64_t begin, int64_t end) {
     const scatter_job *j = context;
     const tare__rnn *r = j->r;
+    const int64_t rows = r->steps * r->batch, columns = end - begin;
+    const tare__kernel_table *kernels = tare__kernels();
     for (int64_t row = 0; row < r->in; row++) {
-        memset(j->to + row * r->sums + begin, 0, (size_t)(end - begin) * sizeof *j->to);
+        memset(j->to + row * r->sums + begin, 0, (size_t)columns * sizeof *j->to);
     }
-    for (int64_t i = 0; i < r->steps * r->batch; i++) {
-        int64_t row = r->index[i / r->batch * r->index_step + i % r->batch * r->index_row];
-        tare_real *to = j->to + row * r->sums;
-        const tare_real *from = r->gates + i * r->pitch;
-        if (i + SCATTER_AHEAD < r->steps * r->batch) {
-            tare__fetch(from + SCATTER_AHEAD * r->pitch + begin, end - begin);
+    for (int64_t step = 0, i = 0; step < r->steps; step++) {
+        for (int64_t b = 0; b < r->batch; b++, i++) {
+            int64_t row = r->index[step * r->index_step + b * r->index_row];
+            const tare_real *from = r->gates + i * r->pitch + begin;
+            if (i + SCATTER_AHEAD < rows) { tare__fetch(from + SCATTER_AHEAD * r->pitch, columns); }
+            kernels->copy(1, columns, from, 0, 1, j->to + row * r->sums + begin, 0, 1, true);
         }
-        TARE_SIMD
-        for (int64_t c = begin; c < end; c++) { to[c] += from[c]; }
     }
 }
 
