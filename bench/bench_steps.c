@@ -110,6 +110,7 @@ static int print_first(bench *b) {
     if (b->workload->step(b, 1) != TARE_OK) { return fail(); }
     tare_tape_trace_set(b->tape, NULL);
     b->look = NULL;
+    b->context = NULL;
     for (int64_t i = 2; i < 20 && (i < 5 || tare_clock() < clock + 1); i++) {
         if (b->workload->step(b, i) != TARE_OK) { return fail(); }
     }

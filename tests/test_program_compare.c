@@ -126,6 +126,7 @@ static void test_grid(void **state) {
     assert_code(0, o);
     assert_int_equal(starts(), 4);
     assert_contains(table(dir, "pairs.csv"), ",0.015625,yes,0.03125,0,7,0,bb\n");
+    assert_null(strstr(o->out, "cannot reach"));
     o = run(COMPARE "--vary norm=a,bb,ccc --vary batch=2,8 --seeds 8 --versus a --out %s --json", work, dir);
     assert_code(0, o);
     assert_int_equal(starts(), 20);
@@ -208,6 +209,8 @@ static void test_less_is_better(void **state) {
     const char *dir = place("down");
     assert_code(0, run("tare-compare %s/toy.sh --metric score --down --vary norm=a,bb --seeds 3 --out %s", work, dir));
     assert_contains(table(dir, "pairs.csv"), "\na,bb,3,-1000,-1000,-1000,0.25,yes,0.25,3,0,0,\n");
+    assert_contains(table(dir, "cells.csv"), "\na,3,3,0,0,0,0,");
+    assert_contains(table(dir, "cells.csv"), ",1011\n"); /* the best of 1011, 1014, 1012 */
     dir = place("nothing");
     const outcome *o = run(COMPARE "--mode fail --vary norm=-crash,-segv --seeds 2 --out %s", work, dir);
     assert_code(0, o);

@@ -64,6 +64,13 @@ static void cumulative_statistics_are_the_average(void **state) {
     assert_near(m.mean[0], 2.5, 1e-6);
     assert_near(m.var[0], (7 + 16.0 / 3) / 2, 1e-6);
     model_free(&m);
+
+    m = model_new((tare_layer_batch_norm_opt){ .cumulative = true, .sub_batch = 2 }); /* of all sets of all batches */
+    feed(&m, 4, (const double[]){ 1, 3, 5, 9 });
+    feed(&m, 2, (const double[]){ 12, 14 });
+    assert_near(m.mean[0], (2 + 7 + 13) / 3.0, 1e-6);
+    assert_near(m.var[0], (2 + 8 + 2) / 3.0, 1e-6);
+    model_free(&m);
 }
 
 static void sub_batches_update_in_turn(void **state) {

@@ -112,8 +112,6 @@ void draw_labels(uint64_t seed, const char *purpose, uint64_t batch, int64_t n, 
 
 /* ---- pictures.c ---------------------------------------------------------------------------------------------------- */
 
-/* Samples [n,...] as one PNG: pictures in rows of `columns`, points as dots over the modes. */
-tare_status picture_save(const char *path, const subject *what, const tare_real *samples, int64_t n, int64_t columns);
 /* A grid of fixed z, a row for each class where G is conditional. */
 tare_status picture_grid(sampler *s, const char *path);
 /* From z to z along the sphere, a row for each pair. Pictures alone. */

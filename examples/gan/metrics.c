@@ -111,7 +111,8 @@ static metrics nothing(void) {
     return (metrics){ no, no, no, no, no, no, no, no };
 }
 
-tare_status judge_measure(judge *j, const tare_real *samples, metrics *out) {
+/* Of j->count samples [count,...]. */
+static tare_status measure(judge *j, const tare_real *samples, metrics *out) {
     tare_status s = TARE_OK;
     *out = nothing();
     if (j->real_spread > 0) {
@@ -128,7 +129,7 @@ tare_status judge_measure(judge *j, const tare_real *samples, metrics *out) {
 tare_status judge_sampler(judge *j, sampler *s, metrics *out) {
     tare_real *x = tare_malloc((size_t)(j->count * tare_shape_numel(j->d->what.shape)) * sizeof *x);
     tare_status status = x ? sampler_draw(s, "measure", (uint64_t)s->o->run.seed, j->count, NULL, x) : TARE_ENOMEM;
-    if (status == TARE_OK) { status = judge_measure(j, x, out); }
+    if (status == TARE_OK) { status = measure(j, x, out); }
     tare_free(x);
     return status;
 }
@@ -158,7 +159,7 @@ tare_status judge_open(judge **out, const data *d, const options *o, tare_progre
     tare_real *x = NULL;
     if (s == TARE_OK) { s = real_samples(j, o->eval_samples, &x); }
     if (s == TARE_OK) { j->real_spread = spread_of(x, j->count, tare_shape_numel(d->what.shape)); }
-    if (s == TARE_OK) { s = judge_measure(j, x, &j->real); }
+    if (s == TARE_OK) { s = measure(j, x, &j->real); }
     tare_free(x);
     j->real_count = j->count;
     j->count = o->eval_samples;

@@ -34,8 +34,6 @@ enum { FEATURES = 64 };
  * ~/.cache/tare) under a hash of the data.   errors  TARE_EINTR: asked to stop meanwhile */
 tare_status judge_open(judge **out, const data *d, const options *o, tare_progress *progress);
 void judge_free(judge *j);
-/* Of j->count samples [count,...]. */
-tare_status judge_measure(judge *j, const tare_real *samples, metrics *out);
 /* Draws that many with the sampler first. */
 tare_status judge_sampler(judge *j, sampler *s, metrics *out);
 

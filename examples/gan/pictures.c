@@ -79,7 +79,7 @@ static void draw_points(canvas *c, const toy *t, const tare_real *samples, int64
 
 /* ---- files ------------------------------------------------------------------------------------------------------- */
 
-tare_status picture_save(const char *path, const subject *what, const tare_real *samples, int64_t n, int64_t columns) {
+static tare_status save(const char *path, const subject *what, const tare_real *samples, int64_t n, int64_t columns) {
     canvas c = { 3, PLOT, PLOT, NULL };
     if (!what->toy) {
         int64_t zoom = zoom_of(what), rows = (n + columns - 1) / columns;
@@ -105,7 +105,7 @@ static tare_status draw_and_save(sampler *s, const char *path, const char *purpo
                                  const int32_t *labels, int64_t columns) {
     tare_real *x = tare_malloc((size_t)(n * tare_shape_numel(s->what->shape)) * sizeof *x);
     tare_status status = x ? sampler_draw(s, purpose, seed, n, labels, x) : TARE_ENOMEM;
-    if (status == TARE_OK) { status = picture_save(path, s->what, x, n, columns); }
+    if (status == TARE_OK) { status = save(path, s->what, x, n, columns); }
     tare_free(x);
     return status;
 }
@@ -160,7 +160,7 @@ tare_status picture_interpolation(sampler *s, const char *path) {
         slerp(from, from + dim, (double)(i % STEPS) / (STEPS - 1), dim, z + i * dim);
     }
     tare_status status = sampler_run(s, z, labels, N, x);
-    if (status == TARE_OK) { status = picture_save(path, s->what, x, N, STEPS); }
+    if (status == TARE_OK) { status = save(path, s->what, x, N, STEPS); }
     tare_free(ends);
     return status;
 }

@@ -1,10 +1,10 @@
-/* mysgd.c - an optimizer that Tare does not have: sign descent, p -= lr (sign(g) + decay p). */
+/* sign.c - an optimizer that Tare does not have: sign descent, p -= lr (sign(g) + decay p). */
 #include <tare/tare.h>
 
 static void update(const tare_optim_range *r) {
     for (int64_t i = 0; i < r->n; i++) {
-        double sign = (r->grad[i] > 0) - (r->grad[i] < 0);
-        r->data[i] -= (tare_real)(r->lr * (sign + r->decay * (double)r->data[i]));
+        double direction = (r->grad[i] > 0) - (r->grad[i] < 0);
+        r->data[i] -= (tare_real)(r->lr * (direction + r->decay * (double)r->data[i]));
     }
 }
 

@@ -77,41 +77,75 @@ static void describe_ratio(const difference *d, int64_t n, char *text, size_t si
     if (multiple) { snprintf(text, size, "; everywhere it is %.4g times the right one", ratio); }
 }
 
-/* Look at the differences of one slot: the first that is too large fails. */
-static tare_status judge(tare__check *c, int set, int s, const difference *d, int64_t n) {
-    tare_gradcheck_report *r = c->report;
-    double square = 0, largest = 0;
-    bool moves = false;
+/* All differences of one slot together. */
+typedef struct overview {
+    double largest;   /* of the analytic ones */
+    double root_mean; /* square, of the numeric ones: the scale of errors */
+    bool moves;       /* does any differ from 0 by more than noise? */
+} overview;
+
+static overview look_over(const difference *d, int64_t n) {
+    overview o = { 0 };
+    double square = 0;
     for (int64_t i = 0; i < n; i++) {
         square += d[i].numeric * d[i].numeric / (double)n;
-        largest = fmax(largest, fabs(d[i].analytic));
-        moves = moves || fabs(d[i].numeric) > d[i].noise;
+        o.largest = fmax(o.largest, fabs(d[i].analytic));
+        o.moves = o.moves || fabs(d[i].numeric) > d[i].noise;
     }
+    o.root_mean = sqrt(square);
+    return o;
+}
+
+/* A gradient that is zero throughout, or that the case says must be. TARE_OK: so it is to be, or it is not zero at all. */
+static tare_status judge_zero(tare__check *c, int s, overview o) {
+    bool flat = !o.moves && o.largest <= c->opt.rtol;
     tare__slot_name name;
-    tare_shape_buf shape;
     tare__slot_text(c, s, &name);
-    if (c->opt.zero) {
-        if (!moves && largest <= c->opt.rtol) {
-            r->compared += n;
-            return TARE_OK;
-        }
+    if (c->opt.zero && !flat) {
         return tare__check_fail(c, TARE_CHECK_WRONG,
                                 "that of %s is to be zero, but backward says up to %.3g, differences %.3g", name.text,
-                                largest, sqrt(square));
+                                o.largest, o.root_mean);
     }
-    if (!moves && largest <= c->opt.rtol) {
+    if (flat && !c->opt.zero) {
         return tare__check_fail(c, TARE_CHECK_ZERO,
                                 "the output does not depend on %s, so this proves nothing: choose other values, or set "
                                 ".zero where it must be so",
                                 name.text);
     }
-    if (largest == 0) {
+    if (o.largest == 0 && !c->opt.zero) {
         return tare__check_fail(c, TARE_CHECK_ZERO, "backward leaves that of %s zero, differences give up to %.3g",
-                                name.text, sqrt(square));
+                                name.text, o.root_mean);
     }
-    double scale = sqrt(square);
+    return TARE_OK;
+}
+
+static tare_status fail_element(tare__check *c, int set, int s, const difference *d, int64_t n, int64_t i, double off) {
+    tare__slot_name name;
+    tare_shape_buf shape;
+    char ratio[96];
+    tare__slot_text(c, s, &name);
+    describe_ratio(d, n, ratio, sizeof ratio);
+    return tare__check_fail(
+        c, set == 0 ? TARE_CHECK_WRONG : TARE_CHECK_STALE,
+        "%s%s, element %lld of %s: backward says %.9g, differences say %.9g, off by %.3g of it where "
+        "%.1g is allowed%s%s",
+        set == 0 ? "" : "right for a first input, not for the next through the same tape: ", name.text,
+        (long long)d[i].element, tare_shape_text(c->slot[s].shape, &shape), d[i].analytic, d[i].numeric, off,
+        c->opt.rtol, ratio, precision_note);
+}
+
+/* Look at the differences of one slot: the first that is too large fails. */
+static tare_status judge(tare__check *c, int set, int s, const difference *d, int64_t n) {
+    tare_gradcheck_report *r = c->report;
+    overview o = look_over(d, n);
+    tare_status status = judge_zero(c, s, o);
+    if (status) { return status; }
+    if (c->opt.zero) {
+        r->compared += n;
+        return TARE_OK;
+    }
     for (int64_t i = 0; i < n; i++) {
-        double error = fabs(d[i].analytic - d[i].numeric), unit = fabs(d[i].numeric) + scale;
+        double error = fabs(d[i].analytic - d[i].numeric), unit = fabs(d[i].numeric) + o.root_mean;
         double allowed = c->opt.rtol * unit + d[i].noise, relative = c->opt.rtol * error / allowed;
         bool right = isfinite(unit) && error <= allowed; /* NaN is not */
         r->compared++;
@@ -121,16 +155,7 @@ static tare_status judge(tare__check *c, int set, int s, const difference *d, in
         r->element = d[i].element;
         r->analytic = d[i].analytic;
         r->numeric = d[i].numeric;
-        if (right) { continue; }
-        char ratio[96];
-        describe_ratio(d, n, ratio, sizeof ratio);
-        return tare__check_fail(
-            c, set == 0 ? TARE_CHECK_WRONG : TARE_CHECK_STALE,
-            "%s%s, element %lld of %s: backward says %.9g, differences say %.9g, off by %.3g of it where "
-            "%.1g is allowed%s%s",
-            set == 0 ? "" : "right for a first input, not for the next through the same tape: ", name.text,
-            (long long)d[i].element, tare_shape_text(c->slot[s].shape, &shape), d[i].analytic, d[i].numeric,
-            error / unit, c->opt.rtol, ratio, precision_note);
+        if (!right) { return fail_element(c, set, s, d, n, i, error / unit); }
     }
     return TARE_OK;
 }

@@ -41,7 +41,8 @@ static void analyse_cell(const tare__comparison *c, tare__cell *cell, double *ro
     cell->wall_seconds = mean(wall, n);
 }
 
-double tare__comparison_worst(const tare__comparison *c) {
+/* What a run without a value counts as: beyond the worst value of any run, by a hundredth of all values' range. NaN: none finished. */
+static double worst_value(const tare__comparison *c) {
     double low = UNKNOWN, high = UNKNOWN;
     for (int64_t i = 0; i < c->cells * c->seeds; i++) {
         if (c->task[i].fate != TARE__FINISHED) { continue; }
@@ -192,7 +193,7 @@ tare_status tare__comparison_analyse(tare__comparison *c) {
     }
     for (int64_t k = 0; k < c->cells; k++) { analyse_cell(c, &c->cell[k], room); }
     list_pairs(c);
-    double worst = tare__comparison_worst(c);
+    double worst = worst_value(c);
     for (int64_t i = 0; i < c->pairs; i++) { analyse_pair(c, &c->pair[i], worst, room); }
     tare_free(room);
     tare_status s = correct(c);

@@ -146,7 +146,8 @@ int64_t tare__comparison_missing(const tare__comparison *c) {
 
 static bool is_better(const tare__metric *m, double a, double b) { return m->up ? a > b : a < b; }
 
-bool tare__comparison_choose(tare__comparison *c) {
+/* The tuned values from the trials' results; false where a trial is missing. */
+static bool choose(tare__comparison *c) {
     const tare__words *values = &c->plan->tune.values;
     if (unfinished(c->trial, c->trials) > 0) { return false; }
     for (int64_t k = 0; values->count > 0 && k < c->cells; k++) {
@@ -166,7 +167,7 @@ bool tare__comparison_choose(tare__comparison *c) {
 /* With tuned values known, the commands are; and so is what is there of them. */
 static tare_status settle_tasks(tare__comparison *c) {
     tare_status s = TARE_OK;
-    if (!tare__comparison_choose(c)) { return TARE_OK; }
+    if (!choose(c)) { return TARE_OK; }
     for (int64_t k = 0; s == TARE_OK && c->trials > 0 && k < c->cells; k++) {
         for (int64_t i = 0; s == TARE_OK && i < c->seeds; i++) {
             s = make_command(c, &c->cell[k].task[i], k, c->cell[k].tuned, i + 1);

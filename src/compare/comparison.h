@@ -62,8 +62,6 @@ void tare__comparison_close(tare__comparison *c);
 /* tare__comparison_run - tune, then run what is missing. After tare_stop() it returns TARE_OK with runs missing.
  *   opt   done, tick, left, context are taken from it */
 tare_status tare__comparison_run(tare__comparison *c, const tare__runner_opt *opt);
-/* tare__comparison_choose - the tuned values from the trials' results; false where a trial is missing. */
-bool tare__comparison_choose(tare__comparison *c);
 /* tare__comparison_analyse - all statistics of what has finished. */
 tare_status tare__comparison_analyse(tare__comparison *c);
 /* tare__comparison_write - comparison.json and the tables, into the folder. */
@@ -73,9 +71,6 @@ char *tare__comparison_json(const tare__comparison *c);
 
 int64_t tare__comparison_missing(const tare__comparison *c); /* runs and trials */
 
-/* tare__comparison_worst - what a run without a value counts as in a test: beyond the worst value of any run, by a hundredth of
- * all values' range. NaN: none finished. */
-double tare__comparison_worst(const tare__comparison *c);
 /* A cell's value of an axis. */
 const char *tare__cell_value(const tare__comparison *c, int64_t cell, int axis);
 

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-tare_status tare__words_addn(tare__words *w, const char *word, size_t n) {
+static tare_status addn(tare__words *w, const char *word, size_t n) {
     if (w->count + 2 > w->room) {
         int64_t room = w->room ? 2 * w->room : 8;
         char **larger = tare_malloc((size_t)room * sizeof *larger);
@@ -22,7 +22,7 @@ tare_status tare__words_addn(tare__words *w, const char *word, size_t n) {
     return TARE_OK;
 }
 
-tare_status tare__words_add(tare__words *w, const char *word) { return tare__words_addn(w, word, strlen(word)); }
+tare_status tare__words_add(tare__words *w, const char *word) { return addn(w, word, strlen(word)); }
 
 tare_status tare__words_copy(tare__words *to, const tare__words *from) {
     tare_status s = TARE_OK;
@@ -106,7 +106,7 @@ tare_status tare__words_values(tare__words *w, const char *text) {
         if (n == 0 && separator == ';' && !at[n] && at > text) { return TARE_OK; } /* "a,b;": one value */
         if (n == 0) { return tare_fail(TARE_EINVAL, "\"%s\": a value is empty", text); }
         if (has(w, at, n)) { return tare_fail(TARE_EINVAL, "\"%s\": %.*s is there twice", text, (int)n, at); }
-        s = tare__words_addn(w, at, n);
+        s = addn(w, at, n);
         if (!at[n]) { break; }
         at += n + 1;
     }

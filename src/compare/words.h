@@ -13,7 +13,6 @@ typedef struct tare__words {
 } tare__words;
 
 tare_status tare__words_add(tare__words *w, const char *word);
-tare_status tare__words_addn(tare__words *w, const char *word, size_t n);
 tare_status tare__words_copy(tare__words *to, const tare__words *from); /* at its end */
 void tare__words_free(tare__words *w);
 

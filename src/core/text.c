@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +35,7 @@ void tare__text_addn(tare__text *t, const char *text, size_t n) {
 
 void tare__text_add(tare__text *t, const char *text) { tare__text_addn(t, text, strlen(text)); }
 
-void tare__text_vformat(tare__text *t, const char *format, va_list args) {
+static void vformat(tare__text *t, const char *format, va_list args) {
     va_list again;
     va_copy(again, args);
     int n = vsnprintf(NULL, 0, format, again);
@@ -47,7 +48,7 @@ void tare__text_vformat(tare__text *t, const char *format, va_list args) {
 void tare__text_format(tare__text *t, const char *format, ...) {
     va_list args;
     va_start(args, format);
-    tare__text_vformat(t, format, args);
+    vformat(t, format, args);
     va_end(args);
 }
 

@@ -2,8 +2,6 @@
 #ifndef TARE_TEXT_H
 #define TARE_TEXT_H
 
-#include <stdarg.h>
-
 #include <tare/core.h>
 
 /* Zero-initialised is empty. Once memory was short `failed` stays set and nothing more is added. */
@@ -16,7 +14,6 @@ typedef struct tare__text {
 void tare__text_add(tare__text *t, const char *text);
 void tare__text_addn(tare__text *t, const char *text, size_t n);
 void tare__text_format(tare__text *t, const char *format, ...) TARE_PRINTF(2, 3);
-void tare__text_vformat(tare__text *t, const char *format, va_list args);
 /* As a JSON string, quotes and all; bytes that are not UTF-8 become U+FFFD. */
 void tare__text_json(tare__text *t, const char *text);
 /* As one word of a shell's command line. */

@@ -193,7 +193,8 @@ static tare_status place(const char *spec, const char *at, const tare__norm_part
     return TARE_OK;
 }
 
-tare_status tare__norm_parse(const char *spec, tare__norm_spec *out) {
+/* The only place that reads specs. On failure the message shows the spec and, below it, where. */
+static tare_status parse_spec(const char *spec, tare__norm_spec *out) {
     if (!spec) { return tare_fail(TARE_EINVAL, "the norm is NULL"); }
     tare__norm_spec parsed = { .n = 0 };
     tare__norm_part norm = { .kind = &tare__norm_none }, part;
@@ -239,7 +240,7 @@ static size_t write_part(const tare__norm_part *part, char *text, size_t size) {
 
 tare_status tare_norm_canonical(const char *spec, char *text, size_t size) {
     tare__norm_spec s;
-    tare_status status = tare__norm_parse(spec, &s);
+    tare_status status = parse_spec(spec, &s);
     if (status) { return status; }
     char out[TARE__NORM_PARTS * 256]; /* a part's options come to less */
     size_t used = 0;
@@ -257,18 +258,18 @@ tare_status tare_norm_canonical(const char *spec, char *text, size_t size) {
 
 tare_status tare_norm_check(const char *spec) {
     tare__norm_spec s;
-    return tare__norm_parse(spec, &s);
+    return parse_spec(spec, &s);
 }
 
 bool tare_norm_uses_batch(const char *spec) {
     tare__norm_spec s;
-    return !tare__norm_parse(spec, &s) && tare__norm_of_activations(&s)->kind->uses_batch;
+    return !parse_spec(spec, &s) && tare__norm_of_activations(&s)->kind->uses_batch;
 }
 
 int64_t tare_norm_batch(const char *spec, int64_t batch) {
     if (!tare_norm_uses_batch(spec)) { return 1; }
     tare__norm_spec s;
-    tare__norm_parse(spec, &s);
+    parse_spec(spec, &s);
     const tare__norm_part *norm = tare__norm_of_activations(&s);
     for (int i = 0; i < TARE_NORM_OPTIONS && norm->kind->options[i].key; i++) {
         int64_t each = (int64_t)norm->values[i];
@@ -280,7 +281,7 @@ int64_t tare_norm_batch(const char *spec, int64_t batch) {
 tare_layer *tare_norm_layer(tare_params *ps, const char *name, const char *spec, tare_shape features) {
     tare__norm_spec s;
     if (!ps || tare_params_status(ps)) { return NULL; }
-    tare_status status = tare__norm_parse(spec, &s);
+    tare_status status = parse_spec(spec, &s);
     if (status) { return tare_params_fail(ps, status, "%s", tare_error()); }
     const tare__norm_part *norm = tare__norm_of_activations(&s);
     return norm->kind->make(ps, name ? name : norm->kind->name, features, norm->values);
@@ -289,7 +290,7 @@ tare_layer *tare_norm_layer(tare_params *ps, const char *name, const char *spec,
 tare_status tare_norm_weight(tare_layer *layer, const char *spec) {
     tare__norm_spec s;
     if (!layer) { return TARE_ENOMEM; }
-    tare_status status = tare__norm_parse(spec, &s);
+    tare_status status = parse_spec(spec, &s);
     if (status) { tare_params_fail(layer->params, status, "%s", tare_error()); }
     for (int i = 0; !status && i < s.n - 1; i++) { status = s.part[i].kind->transform(layer, s.part[i].values); }
     return status;

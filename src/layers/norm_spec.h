@@ -23,7 +23,4 @@ typedef struct tare__norm_spec {
 
 static inline const tare__norm_part *tare__norm_of_activations(const tare__norm_spec *s) { return &s->part[s->n - 1]; }
 
-/* tare__norm_parse - the only place that reads specs. On failure the message shows the spec and, below it, where. */
-tare_status tare__norm_parse(const char *spec, tare__norm_spec *out);
-
 #endif

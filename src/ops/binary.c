@@ -27,8 +27,9 @@ static void walk_range(void *context, int64_t begin, int64_t end) {
     }
 }
 
-void tare__binary(tare__binary_fn f, tare_shape shape, const tare_real *a, tare_shape a_shape, const tare_real *b,
-                  tare_shape b_shape, tare_real *y, bool add) {
+/* y (+)= f(a, b), where a and b broadcast to y's shape. */
+static void binary(tare__binary_fn f, tare_shape shape, const tare_real *a, tare_shape a_shape, const tare_real *b,
+                   tare_shape b_shape, tare_real *y, bool add) {
     int64_t stride[TARE__WALKERS][TARE_MAX_DIMS] = { { 0 } };
     tare__strides(a_shape, shape, stride[0]);
     tare__strides(b_shape, shape, stride[1]);
@@ -37,7 +38,7 @@ void tare__binary(tare__binary_fn f, tare_shape shape, const tare_real *a, tare_
 }
 
 void tare__repeat(tare_shape shape, const tare_real *a, tare_shape a_shape, double factor, tare_real *y, bool add) {
-    tare__binary(tare__kernels()->mul, shape, a, a_shape, &(tare_real){ (tare_real)factor }, TARE_SCALAR, y, add);
+    binary(tare__kernels()->mul, shape, a, a_shape, &(tare_real){ (tare_real)factor }, TARE_SCALAR, y, add);
 }
 
 /* ---- ops of two operands ----------------------------------------------------------------------------------------- */
@@ -59,7 +60,7 @@ tare_status tare__binary_check(tare_node *n) {
 
 void tare__binary_forward(const tare_node *n, tare__binary_fn f) {
     const tare_tensor *a = n->in[0], *b = n->in[1];
-    tare__binary(f, n->shape, a->data, a->shape, b->data, b->shape, n->out->data, false);
+    binary(f, n->shape, a->data, a->shape, b->data, b->shape, n->out->data, false);
 }
 
 void tare__binary_pass(const tare_node *n, int i, double factor) {
@@ -79,7 +80,7 @@ void tare__binary_apply(const tare_node *n, int i, tare__binary_fn f, const tare
     if (!dx) { return; }
     bool add = tare_grad_add(n, i);
     if (!tare__binary_repeats(n, i)) {
-        tare__binary(f, n->shape, n->out->grad, n->shape, other->data, other->shape, dx, add);
+        binary(f, n->shape, n->out->grad, n->shape, other->data, other->shape, dx, add);
         return;
     }
     tare__reduction r = tare__reduction_plan(n->shape, n->in[i]->shape, other->shape);

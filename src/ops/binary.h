@@ -8,9 +8,6 @@
 typedef void (*tare__binary_fn)(int64_t rows, int64_t cols, tare__view a, tare__view b, tare_real *y, int64_t y_row,
                                 bool add);
 
-/* y (+)= f(a, b), where a and b broadcast to y's shape. */
-void tare__binary(tare__binary_fn f, tare_shape shape, const tare_real *a, tare_shape a_shape, const tare_real *b,
-                  tare_shape b_shape, tare_real *y, bool add);
 /* y (+)= factor * a, where a broadcasts to y's shape. */
 void tare__repeat(tare_shape shape, const tare_real *a, tare_shape a_shape, double factor, tare_real *y, bool add);
 

@@ -56,8 +56,6 @@ typedef struct tare__budget {
 tare_status tare__report_run(tare__text *out, const char *folder, const char *name, tare__budget *budget);
 /* The file as JSON: *json is NULL where the file is not there.  errors  TARE_EFORMAT: not an object;  TARE_EIO */
 tare_status tare__report_read(const char *folder, const char *file, struct cJSON **json);
-/* A number with six digits, whole ones exactly; NaN and Inf as null. */
-void tare__report_number(tare__text *out, double value);
 
 /* ---- pictures (picture.c) ---------------------------------------------------------------------------------------- */
 

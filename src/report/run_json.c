@@ -9,7 +9,7 @@
 
 enum { LARGEST_TEXT = 200000, MOST_TEXTS = 24, LONGEST_SAMPLE = 4000 };
 
-void tare__report_number(tare__text *out, double value) {
+static void add_number(tare__text *out, double value) {
     char text[32];
     if (!isfinite(value) || (value == floor(value) && fabs(value) < 1e15)) {
         tare__text_number(out, value);
@@ -84,7 +84,7 @@ static void add_picked(tare__text *out, const char *key, const double *value, co
     tare__json_open(out, key, '[');
     for (int64_t i = 0; i < n; i++) {
         if (i) { tare__text_add(out, ","); }
-        tare__report_number(out, value ? value[index[i]] : (double)index[i]);
+        add_number(out, value ? value[index[i]] : (double)index[i]);
     }
     tare__json_close(out, ']');
 }

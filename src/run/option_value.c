@@ -183,18 +183,12 @@ void tare__option_text(const tare__option_entry *e, tare__text *t) {
     case TARE_OPTION_STRING:
     case TARE_OPTION_CHOICE:
     case TARE_OPTION_NORM:
-        if (!tare__option_is_null(e)) { tare__text_add(t, *(const char *const *)value); }
+        if (*(const char *const *)value) { tare__text_add(t, *(const char *const *)value); }
         break;
     case TARE_OPTION_FILES:
     case TARE_OPTION_PLUGINS:
     case TARE_OPTION_GROUP: break;
     }
-}
-
-bool tare__option_is_null(const tare__option_entry *e) {
-    bool text =
-        e->row->kind == TARE_OPTION_STRING || e->row->kind == TARE_OPTION_CHOICE || e->row->kind == TARE_OPTION_NORM;
-    return text && !*(const char *const *)place(e);
 }
 
 bool tare__option_is_list(const tare__option_entry *e) {

@@ -36,7 +36,6 @@ tare_status tare__option_set_files(tare__option_entry *e, int64_t count, const c
 void tare__option_text(const tare__option_entry *e, tare__text *t);
 /* Is the value a tare_files? */
 bool tare__option_is_list(const tare__option_entry *e);
-bool tare__option_is_null(const tare__option_entry *e);
 const tare_files *tare__option_files(const tare__option_entry *e);
 /* All values but local ones as the JSON object `key` of the one open in `t`. */
 void tare__options_json(const tare_options *o, tare__text *t, const char *key);
