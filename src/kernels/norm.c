@@ -201,11 +201,12 @@ NORM_INLINE void affine_row(const tare_real *restrict x, tare_real *restrict y, 
     }
 }
 
+/* Last rows first here and in norm_gradient: what was read last, when the statistics were taken, is still near. */
 void TARE_K(norm_affine)(const tare_real *x, tare_real *y, int64_t rows, int64_t cols, int64_t stride,
                          const tare__norm_map *map) {
     const tare__norm_map m = *map;
 #define ROWS(act)                                                                                                      \
-    for (int64_t r = 0; r < rows; r++) { affine_row(x + r * stride, y + r * stride, cols, m, act); }
+    for (int64_t r = rows - 1; r >= 0; r--) { affine_row(x + r * stride, y + r * stride, cols, m, act); }
     FOR_EACH_ACT(m, ROWS);
 #undef ROWS
 }
@@ -325,7 +326,7 @@ void TARE_K(norm_gradient)(const tare_real *x, const tare_real *dy, tare_real *d
     const tare__norm_map m = map ? *map : no_map;
     const slopes s = { p, q, t };
 #define ROWS(act)                                                                                                      \
-    for (int64_t r = 0; r < rows; r++) {                                                                               \
+    for (int64_t r = rows - 1; r >= 0; r--) {                                                                          \
         const int64_t at = r * stride;                                                                                 \
         if (add) {                                                                                                     \
             gradient_row(x + at, dy + at, dx + at, cols, c, m, s, act, true);                                          \
