@@ -33,7 +33,7 @@ struct tare__sgd;           /* optim.h */
 struct tare__adam;
 struct tare__rmsprop;
 struct tare__norm_coef; /* norm.h */
-struct tare__norm_map;
+struct tare__norm_planes;
 struct tare__norm_row;
 struct tare__norm_stat;
 struct tare__norm_rows;

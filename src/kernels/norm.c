@@ -1,4 +1,4 @@
-/* norm.c - statistics and affine maps of rows of values: BatchNorm's channels, GroupNorm's groups, LayerNorm's samples.
+/* norm.c - statistics of rows of values, and planes that have one scale and shift each: BatchNorm's channels, GroupNorm's groups.
  *
  * Mean and variance: blocks that fit the first-level cache give the sums of x - k and of its square in one pass, where k is the mean of
  * the blocks before (at first, of a few values); where k was a bad guess, in a second one. They are merged in double (Chan, Golub &
@@ -171,141 +171,155 @@ NORM_INLINE tare_real act_back_one(tare_real g, tare_real v, int act, tare_real 
     return act == TARE__NORM_LEAKY && !(v > 0) ? slope * g : g;
 }
 
-/* A function of its own for each activation: `body` with m.act a constant. */
-#define FOR_EACH_ACT(m, body)                                                                                          \
+/* A function of its own for each activation: f(..., act), act a constant. */
+#define FOR_EACH_ACT(act, f, ...)                                                                                      \
     do {                                                                                                               \
-        if ((m).act == TARE__NORM_RELU) {                                                                              \
-            body(TARE__NORM_RELU);                                                                                     \
-        } else if ((m).act == TARE__NORM_LEAKY) {                                                                      \
-            body(TARE__NORM_LEAKY);                                                                                    \
+        if ((act) == TARE__NORM_RELU) {                                                                                \
+            f(__VA_ARGS__, TARE__NORM_RELU);                                                                           \
+        } else if ((act) == TARE__NORM_LEAKY) {                                                                        \
+            f(__VA_ARGS__, TARE__NORM_LEAKY);                                                                          \
         } else {                                                                                                       \
-            body(TARE__NORM_PLAIN);                                                                                    \
+            f(__VA_ARGS__, TARE__NORM_PLAIN);                                                                          \
         }                                                                                                              \
     } while (0)
 
-static const tare__norm_map no_map = { 0 };
+/* ---- one scale and shift for a whole plane ----------------------------------------------------------------------- */
 
-/* ---- one scale and shift for a whole row ------------------------------------------------------------------------- */
-
-/* y = act((x - k) a + b).  The last vector overlaps the one before, which does no harm: y is not x. */
-NORM_INLINE void affine_row(const tare_real *restrict x, tare_real *restrict y, int64_t n, tare__norm_map m, int act) {
+/* The last vector overlaps the one before, which does no harm: y is not x. */
+NORM_INLINE void affine_plane(const tare_real *restrict x, tare_real *restrict y, int64_t n, tare__norm_map m,
+                              tare_real slope, const int act) {
     if (n < VL) {
-        for (int64_t i = 0; i < n; i++) { y[i] = act_one((x[i] - m.k) * m.a + m.b, act, m.slope); }
+        for (int64_t i = 0; i < n; i++) { y[i] = act_one((x[i] - m.k) * m.a + m.b, act, slope); }
         return;
     }
     for (int64_t i = 0; i < n; i += VL) {
         int64_t at = i + VL <= n ? i : n - VL;
         vec v = (LOAD(x + at) - m.k) * m.a + m.b;
-        act_vec(&v, act, m.slope);
+        act_vec(&v, act, slope);
         STORE(y + at) = v;
     }
 }
 
-/* Last rows first here and in norm_gradient: what was read last, when the statistics were taken, is still near. */
-void TARE_K(norm_affine)(const tare_real *x, tare_real *y, int64_t rows, int64_t cols, int64_t stride,
-                         const tare__norm_map *map) {
-    const tare__norm_map m = *map;
-#define ROWS(act)                                                                                                      \
-    for (int64_t r = rows - 1; r >= 0; r--) { affine_row(x + r * stride, y + r * stride, cols, m, act); }
-    FOR_EACH_ACT(m, ROWS);
-#undef ROWS
+NORM_INLINE void affine(const tare__norm_planes w, const int act) {
+    for (int64_t c = 0; c < w.planes; c++) {
+        const tare__norm_map m = w.map[c];
+        for (int64_t r = w.rows - 1; r >= 0; r--) {
+            int64_t at = r * w.stride + c * w.n;
+            affine_plane(w.x + at, w.y + at, w.n, m, w.slope, act);
+        }
+    }
 }
+
+/* Last rows first here and in norm_gradient: what was read last, when the statistics were taken, is still near. */
+void TARE_K(norm_affine)(const tare__norm_planes *w) { FOR_EACH_ACT(w->act, affine, *w); }
 
 /* ---- its backward ------------------------------------------------------------------------------------------------ */
 
 /* From x and the gradient behind the activation: *h is x-hat, *g the gradient before it. */
-NORM_INLINE void hat_vec(vec *h, vec *g, tare__norm_coef c, tare__norm_map m, int act) {
-    vec d = *h - c.k, v = d * m.a + m.b;
-    act_back_vec(g, &v, act, m.slope);
-    *h = d * c.rstd + c.shift;
+NORM_INLINE void hat_vec(vec *h, vec *g, tare__norm_map m, tare_real slope, const int act) {
+    vec d = *h - m.k, v = d * m.a + m.b;
+    act_back_vec(g, &v, act, slope);
+    *h = d * m.rstd + m.shift;
 }
 
-NORM_INLINE void block_products(const tare_real *x, const tare_real *dy, int64_t rows, int64_t cols, int64_t stride,
-                                tare__norm_coef c, tare__norm_map m, int act, double *sum, double *dot) {
+/* Sums of g and of g x-hat over n values of a plane in each of `rows` rows, lane by lane. */
+NORM_INLINE void product_sums(const tare_real *x, const tare_real *dy, int64_t rows, int64_t n, int64_t stride,
+                              tare__norm_map m, tare_real slope, vec *sum, vec *dot, const int act) {
     vec s0 = { 0 }, s1 = { 0 }, s2 = { 0 }, s3 = { 0 }, q0 = { 0 }, q1 = { 0 }, q2 = { 0 }, q3 = { 0 };
-    for (int64_t r = 0; r < rows; r++) {
-        const tare_real *p = x + r * stride, *up = dy + r * stride;
+    for (; rows > 0; rows--, x += stride, dy += stride) {
         int64_t i = 0;
-        for (; i + 4 * VL <= cols; i += 4 * VL) {
-            vec g0 = LOAD(up + i), g1 = LOAD(up + i + VL), g2 = LOAD(up + i + 2 * VL), g3 = LOAD(up + i + 3 * VL);
-            vec h0 = LOAD(p + i), h1 = LOAD(p + i + VL), h2 = LOAD(p + i + 2 * VL), h3 = LOAD(p + i + 3 * VL);
-            hat_vec(&h0, &g0, c, m, act);
-            hat_vec(&h1, &g1, c, m, act);
-            hat_vec(&h2, &g2, c, m, act);
-            hat_vec(&h3, &g3, c, m, act);
+        for (; i + 4 * VL <= n; i += 4 * VL) {
+            vec g0 = LOAD(dy + i), g1 = LOAD(dy + i + VL), g2 = LOAD(dy + i + 2 * VL), g3 = LOAD(dy + i + 3 * VL);
+            vec h0 = LOAD(x + i), h1 = LOAD(x + i + VL), h2 = LOAD(x + i + 2 * VL), h3 = LOAD(x + i + 3 * VL);
+            hat_vec(&h0, &g0, m, slope, act);
+            hat_vec(&h1, &g1, m, slope, act);
+            hat_vec(&h2, &g2, m, slope, act);
+            hat_vec(&h3, &g3, m, slope, act);
             s0 += g0, s1 += g1, s2 += g2, s3 += g3;
             q0 += g0 * h0, q1 += g1 * h1, q2 += g2 * h2, q3 += g3 * h3;
         }
-        for (; i + VL <= cols; i += VL) {
-            vec g0 = LOAD(up + i), h0 = LOAD(p + i);
-            hat_vec(&h0, &g0, c, m, act);
+        for (; i + VL <= n; i += VL) {
+            vec g0 = LOAD(dy + i), h0 = LOAD(x + i);
+            hat_vec(&h0, &g0, m, slope, act);
             s0 += g0, q0 += g0 * h0;
         }
-        if (i < cols) {
+        if (i < n) {
             vec h, g;
-            load_tail(&h, p, cols);
-            load_tail(&g, up, cols);
-            hat_vec(&h, &g, c, m, act);
+            load_tail(&h, x, n);
+            load_tail(&g, dy, n);
+            hat_vec(&h, &g, m, slope, act);
             h = g * h;
-            s1 += LAST_LANES(g, cols - i), q1 += LAST_LANES(h, cols - i);
+            s1 += LAST_LANES(g, n - i), q1 += LAST_LANES(h, n - i);
         }
     }
-    s0 = (s0 + s1) + (s2 + s3), q0 = (q0 + q1) + (q2 + q3);
-    *sum += (double)lane_sum(&s0);
-    *dot += (double)lane_sum(&q0);
+    *sum = (s0 + s1) + (s2 + s3), *dot = (q0 + q1) + (q2 + q3);
 }
 
-NORM_INLINE void all_products(const tare_real *x, const tare_real *dy, int64_t rows, int64_t cols, int64_t stride,
-                              tare__norm_coef c, tare__norm_map m, int act, double *sum, double *dot) {
-    /* a long row is cut into blocks, of short ones several make one */
-    int64_t step = cols < BLOCK && cols > 0 ? BLOCK / cols : 1, width = cols < BLOCK ? cols : BLOCK;
-    for (int64_t r = 0; r < rows; r += step) {
-        int64_t high = rows - r < step ? rows - r : step, i = 0;
-        do {
-            int64_t wide = cols - i < width ? cols - i : width, at = r * stride + i;
-            block_products(x + at, dy + at, high, wide, stride, c, m, act, sum, dot);
-            i += width;
-        } while (i < cols);
+/* Of one plane in all rows. A long one is cut into blocks, of short ones several make one. */
+NORM_INLINE void plane_products(const tare__norm_planes *w, int64_t c, double *sum, double *dot, const int act) {
+    int64_t step = w->n < BLOCK && w->n > 0 ? BLOCK / w->n : 1;
+    for (int64_t r = 0; r < w->rows; r += step) {
+        int64_t rows = w->rows - r < step ? w->rows - r : step;
+        for (int64_t i = 0; i < w->n; i += BLOCK) {
+            int64_t at = r * w->stride + c * w->n + i, n = w->n - i < BLOCK ? w->n - i : BLOCK;
+            vec s, d;
+            product_sums(w->x + at, w->dy + at, rows, n, w->stride, w->map[c], w->slope, &s, &d, act);
+            *sum += (double)lane_sum(&s), *dot += (double)lane_sum(&d);
+        }
     }
 }
 
-/* sum = Sum g, dot = Sum g x-hat over rows x cols values, with g = dy, or what the map's activation leaves of it. */
-void TARE_K(norm_products)(const tare_real *x, const tare_real *dy, int64_t rows, int64_t cols, int64_t stride,
-                           const tare__norm_coef *coef, const tare__norm_map *map, double *sum, double *dot) {
-    const tare__norm_coef c = *coef;
-    const tare__norm_map m = map ? *map : no_map;
-    *sum = *dot = 0;
-#define PRODUCTS(act) all_products(x, dy, rows, cols, stride, c, m, act, sum, dot)
-    FOR_EACH_ACT(m, PRODUCTS);
-#undef PRODUCTS
+/* Of up to MANY short planes, one after the other in one row. */
+NORM_INLINE void few_products(const tare__norm_planes *w, int64_t c, int64_t few, double *sum, double *dot,
+                              const int act) {
+    _Alignas(64) tare_real all[2 * MANY];
+    vec v[2 * MANY] = { { 0 } };
+    for (int64_t j = 0; j < few; j++) {
+        int64_t at = (c + j) * w->n;
+        product_sums(w->x + at, w->dy + at, 1, w->n, 0, w->map[c + j], w->slope, &v[j], &v[MANY + j], act);
+    }
+    lane_sums(v, all);
+    for (int64_t j = 0; j < few; j++) { sum[j] = (double)all[j], dot[j] = (double)all[MANY + j]; }
 }
 
-/* What gradient_row takes: dx = p g + q x-hat + t */
-typedef struct slopes {
-    tare_real p, q, t;
-} slopes;
+NORM_INLINE void products(const tare__norm_planes *w, double *sum, double *dot, const int act) {
+    const bool together = w->rows == 1 && w->planes > 1 && w->n <= BLOCK;
+    for (int64_t c = 0; c < w->planes; c += together ? MANY : 1) {
+        if (together) {
+            few_products(w, c, w->planes - c < MANY ? w->planes - c : MANY, sum + c, dot + c, act);
+        } else {
+            plane_products(w, c, sum + c, dot + c, act);
+        }
+    }
+}
 
-NORM_INLINE void gradient_vec(const tare_real *x, const tare_real *dy, vec *dx, tare__norm_coef c, tare__norm_map m,
-                              slopes s, int act) {
+/* sum[c] = Sum g, dot[c] = Sum g x-hat over plane c of all rows. */
+void TARE_K(norm_products)(const tare__norm_planes *w, double *sum, double *dot) {
+    for (int64_t c = 0; c < w->planes; c++) { sum[c] = dot[c] = 0; }
+    FOR_EACH_ACT(w->act, products, w, sum, dot);
+}
+
+NORM_INLINE void gradient_vec(const tare_real *x, const tare_real *dy, vec *dx, tare__norm_map m, tare_real slope,
+                              const int act) {
     vec h = LOAD(x), g = LOAD(dy);
-    hat_vec(&h, &g, c, m, act);
-    *dx = g * s.p + (h * s.q + s.t);
+    hat_vec(&h, &g, m, slope, act);
+    *dx = g * m.a + (h * m.q + m.t);
 }
 
-NORM_INLINE tare_real gradient_one(tare_real x, tare_real dy, tare__norm_coef c, tare__norm_map m, slopes s, int act) {
-    tare_real d = x - c.k, g = act_back_one(dy, d * m.a + m.b, act, m.slope);
-    return g * s.p + ((d * c.rstd + c.shift) * s.q + s.t);
+NORM_INLINE tare_real gradient_one(tare_real x, tare_real dy, tare__norm_map m, tare_real slope, const int act) {
+    tare_real d = x - m.k, g = act_back_one(dy, d * m.a + m.b, act, slope);
+    return g * m.a + ((d * m.rstd + m.shift) * m.q + m.t);
 }
 
-/* dx = p g + q x-hat + t, or the same added to dx, which may be dy. So the last vector, which overlaps the one before, is made first. */
-NORM_INLINE void gradient_row(const tare_real *restrict x, const tare_real *dy, tare_real *dx, int64_t n,
-                              tare__norm_coef c, tare__norm_map m, slopes s, int act, bool add) {
+/* dx may be dy, so the last vector, which overlaps the one before, is made first. */
+NORM_INLINE void gradient_plane(const tare_real *restrict x, const tare_real *dy, tare_real *dx, int64_t n,
+                                tare__norm_map m, tare_real slope, const bool add, const int act) {
     int64_t i = 0;
     vec v, last;
     bool overlaps = n % VL && n >= VL && !add;
-    if (overlaps) { gradient_vec(x + n - VL, dy + n - VL, &last, c, m, s, act); }
+    if (overlaps) { gradient_vec(x + n - VL, dy + n - VL, &last, m, slope, act); }
     for (; i + VL <= n; i += VL) {
-        gradient_vec(x + i, dy + i, &v, c, m, s, act);
+        gradient_vec(x + i, dy + i, &v, m, slope, act);
         if (add) { v += LOAD(dx + i); }
         STORE(dx + i) = v;
     }
@@ -314,26 +328,26 @@ NORM_INLINE void gradient_row(const tare_real *restrict x, const tare_real *dy, 
         return;
     }
     for (; i < n; i++) {
-        tare_real one = gradient_one(x[i], dy[i], c, m, s, act);
+        tare_real one = gradient_one(x[i], dy[i], m, slope, act);
         dx[i] = add ? dx[i] + one : one;
     }
 }
 
-void TARE_K(norm_gradient)(const tare_real *x, const tare_real *dy, tare_real *dx, int64_t rows, int64_t cols,
-                           int64_t stride, const tare__norm_coef *coef, const tare__norm_map *map, tare_real p,
-                           tare_real q, tare_real t, bool add) {
-    const tare__norm_coef c = *coef;
-    const tare__norm_map m = map ? *map : no_map;
-    const slopes s = { p, q, t };
-#define ROWS(act)                                                                                                      \
-    for (int64_t r = rows - 1; r >= 0; r--) {                                                                          \
-        const int64_t at = r * stride;                                                                                 \
-        if (add) {                                                                                                     \
-            gradient_row(x + at, dy + at, dx + at, cols, c, m, s, act, true);                                          \
-        } else {                                                                                                       \
-            gradient_row(x + at, dy + at, dx + at, cols, c, m, s, act, false);                                         \
-        }                                                                                                              \
+NORM_INLINE void gradient(const tare__norm_planes w, const bool add, const int act) {
+    for (int64_t c = 0; c < w.planes; c++) {
+        const tare__norm_map m = w.map[c];
+        for (int64_t r = w.rows - 1; r >= 0; r--) {
+            int64_t at = r * w.stride + c * w.n;
+            gradient_plane(w.x + at, w.dy + at, w.dx + at, w.n, m, w.slope, add, act);
+        }
     }
-    FOR_EACH_ACT(m, ROWS);
-#undef ROWS
+}
+
+/* dx = a g + q x-hat + t, or the same added to dx. */
+void TARE_K(norm_gradient)(const tare__norm_planes *w) {
+    if (w->add) {
+        FOR_EACH_ACT(w->act, gradient, *w, true);
+    } else {
+        FOR_EACH_ACT(w->act, gradient, *w, false);
+    }
 }

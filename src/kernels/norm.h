@@ -20,14 +20,24 @@ static inline tare__norm_coef tare__norm_coef_of(tare__norm_stat s) {
     return (tare__norm_coef){ .k = k, .rstd = (tare_real)s.rstd, .shift = (tare_real)(((double)k - s.mean) * s.rstd) };
 }
 
-/* tare__norm_map - y = act((x - k) a + b): normalised, scaled, shifted, and an activation of that. Backward asks for the same
- * bits again, to see where the activation let through. */
+/* tare__norm_map - what loops over a plane, whose values share one scale and shift, need: y = act((x - k) a + b), an activation of what
+ * is normalised, scaled and shifted; x-hat = (x - k) rstd + shift; dx = a g + q x-hat + t, g the gradient before the activation.
+ * Backward asks for y's argument once more, the same bits, to see where the activation let through. */
 enum { TARE__NORM_PLAIN, TARE__NORM_RELU, TARE__NORM_LEAKY }; /* as tare_act_kind */
 typedef struct tare__norm_map {
-    tare_real k, a, b;
+    tare_real k, a, b, rstd, shift, q, t;
+} tare__norm_map;
+
+/* tare__norm_planes - rows, `stride` apart, of planes of n values, one after the other: samples and their channels. */
+typedef struct tare__norm_planes {
+    int64_t rows, planes, n, stride;
+    const tare__norm_map *map; /* [planes] */
     int act;
     tare_real slope;
-} tare__norm_map;
+    const tare_real *x, *dy;
+    tare_real *y, *dx; /* dx may be dy */
+    bool add;          /* to dx, which else is overwritten */
+} tare__norm_planes;
 
 /* tare__norm_row - what the gradient of a row takes: dx = rstd gamma dy + q x-hat + t. */
 typedef struct tare__norm_row {

@@ -31,44 +31,14 @@ void TARE_K(norm_scale)(const tare_real *x, tare_real *y, int64_t n, const tare_
     } else if (beta) {
         shift_row(x, y, n, *coef, beta);
     } else {
-        TARE_K(norm_affine)(x, y, 1, n, n, &(tare__norm_map){ .k = coef->k, .a = coef->rstd, .b = coef->shift });
+        const tare__norm_map map = { .k = coef->k, .a = coef->rstd, .b = coef->shift };
+        TARE_K(norm_affine)(&(tare__norm_planes){ .rows = 1, .planes = 1, .n = n, .map = &map, .x = x, .y = y });
     }
 }
 
 /* ---- sums of a few sets at once -------------------------------------------------------------------------------------- */
 
-enum { FEW = 4, MANY = TARE__NORM_ROWS, BLOCK = 4096 };
-
-#if defined(LANE_SHUFFLES) && VEC_BYTES == 64 && !defined(TARE_F64)
-#define PAIRS(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#define HALVES(a, b)                                                                                                   \
-    (PAIRS(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +                                             \
-     PAIRS(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31))
-#define QUARTERS(a, b)                                                                                                 \
-    (PAIRS(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) +                                           \
-     PAIRS(a, b, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31))
-#define TWOS(a, b)                                                                                                     \
-    (PAIRS(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29) +                                           \
-     PAIRS(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31))
-#define ONES(a, b)                                                                                                     \
-    (PAIRS(a, b, 0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30) +                                          \
-     PAIRS(a, b, 1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31))
-
-/* out[i]: the sum over the lanes of v[i]; vectors are added up while they are turned round. */
-static inline void lane_sums(const vec *v, tare_real *out) {
-    vec four[4];
-    for (int i = 0; i < 4; i++) {
-        vec a = HALVES(v[i], v[4 + i]), b = HALVES(v[8 + i], v[12 + i]);
-        four[i] = QUARTERS(a, b);
-    }
-    vec a = TWOS(four[0], four[1]), b = TWOS(four[2], four[3]);
-    STORE(out) = ONES(a, b);
-}
-#else
-static inline void lane_sums(const vec *v, tare_real *out) {
-    for (int i = 0; i < 2 * MANY; i++) { out[i] = lane_sum(&v[i]); }
-}
-#endif
+enum { FEW = 4, BLOCK = 4096 };
 
 /* Sums of x - k and of its square, lane by lane. */
 static inline void centred_sums(const tare_real *x, int64_t n, tare_real k, vec *sum, vec *square) {

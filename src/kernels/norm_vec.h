@@ -3,6 +3,7 @@
 #define TARE_NORM_VEC_H
 
 #include "kernels.h"
+#include "norm.h"
 
 #include <string.h>
 
@@ -113,6 +114,41 @@ static inline tare_real lane_sum(const vec *v) {
         for (int j = 0; j < half; j++) { a[j] += a[j + half]; }
     }
     return a[0];
+}
+#endif
+
+/* ---- sums of a few sets at once -------------------------------------------------------------------------------------- */
+
+enum { MANY = TARE__NORM_ROWS }; /* each with two vectors of sums */
+
+#if defined(LANE_SHUFFLES) && VEC_BYTES == 64 && !defined(TARE_F64)
+#define PAIRS(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#define HALVES(a, b)                                                                                                   \
+    (PAIRS(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +                                             \
+     PAIRS(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31))
+#define QUARTERS(a, b)                                                                                                 \
+    (PAIRS(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) +                                           \
+     PAIRS(a, b, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31))
+#define TWOS(a, b)                                                                                                     \
+    (PAIRS(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29) +                                           \
+     PAIRS(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31))
+#define ONES(a, b)                                                                                                     \
+    (PAIRS(a, b, 0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30) +                                          \
+     PAIRS(a, b, 1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31))
+
+/* out[i]: the sum over the lanes of v[i]; vectors are added up while they are turned round. */
+static inline void lane_sums(const vec *v, tare_real *out) {
+    vec four[4];
+    for (int i = 0; i < 4; i++) {
+        vec a = HALVES(v[i], v[4 + i]), b = HALVES(v[8 + i], v[12 + i]);
+        four[i] = QUARTERS(a, b);
+    }
+    vec a = TWOS(four[0], four[1]), b = TWOS(four[2], four[3]);
+    STORE(out) = ONES(a, b);
+}
+#else
+static inline void lane_sums(const vec *v, tare_real *out) {
+    for (int i = 0; i < 2 * MANY; i++) { out[i] = lane_sum(&v[i]); }
 }
 #endif
 

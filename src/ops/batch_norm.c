@@ -39,8 +39,25 @@ static work work_of(const tare_node *n) {
 
 static int64_t set_size(const work *w, int64_t set) { return tare__min(w->batch, w->samples - set * w->batch); }
 
-static tare__norm_map map_of(const work *w, int64_t c, tare__norm_coef coef) {
-    return tare__norm_map_of(coef, w->gamma ? w->gamma[c] : 1, w->beta ? w->beta[c] : 0, w->opt->act);
+static tare__norm_map map_of(const work *w, int64_t c, tare__norm_stat stat, tare__norm_back back) {
+    return tare__norm_map_of(stat, w->gamma ? w->gamma[c] : 1, w->beta ? w->beta[c] : 0, back);
+}
+
+/* Channel c of a set. */
+static tare__norm_planes planes_of(const work *w, int64_t set, int64_t c, const tare__norm_map *map) {
+    int64_t at = set * w->batch * w->stride + c * w->inner;
+    return (tare__norm_planes){ .rows = set_size(w, set),
+                                .planes = 1,
+                                .n = w->inner,
+                                .stride = w->stride,
+                                .map = map,
+                                .act = (int)w->opt->act.kind,
+                                .slope = (tare_real)w->opt->act.slope,
+                                .x = w->x + at,
+                                .y = w->y ? w->y + at : NULL,
+                                .dy = w->dy ? w->dy + at : NULL,
+                                .dx = w->dx ? w->dx + at : NULL,
+                                .add = w->add };
 }
 
 /* ---- statistics -------------------------------------------------------------------------------------------------- */
@@ -71,14 +88,14 @@ static tare__norm_stat settle(const work *w, int64_t set, int64_t c, double mean
 
 static void forward_channels(void *context, int64_t begin, int64_t end) {
     const work *w = context;
-    const tare__kernel_table *k = tare__kernels();
     for (int64_t c = begin; c < end; c++) {
         for (int64_t set = 0; set < w->sets; set++) {
-            int64_t at = set * w->batch * w->stride + c * w->inner, n = set_size(w, set);
+            tare__norm_map map;
+            tare__norm_planes p = planes_of(w, set, c, &map);
             double mean = 0, m2 = 0;
-            if (w->own) { k->norm_moments(w->x + at, n, w->inner, w->stride, &mean, &m2); }
-            tare__norm_map map = map_of(w, c, tare__norm_coef_of(settle(w, set, c, mean, m2)));
-            k->norm_affine(w->x + at, w->y + at, n, w->inner, w->stride, &map);
+            if (w->own) { tare__kernels()->norm_moments(p.x, p.rows, p.n, p.stride, &mean, &m2); }
+            map = map_of(w, c, settle(w, set, c, mean, m2), (tare__norm_back){ 0 });
+            tare__kernels()->norm_affine(&p);
         }
     }
 }
@@ -97,7 +114,7 @@ static void forward_columns(void *context, int64_t begin, int64_t end) {
             if (w->own) { k->norm_col_moments(w->x + at, n, cols, w->stride, mean, m2); }
             tare__norm_coef coef[TARE__NORM_COLUMNS];
             for (int64_t j = 0; j < cols; j++) {
-                coef[j] = as_coef(map_of(w, c0 + j, tare__norm_coef_of(settle(w, set, c0 + j, mean[j], m2[j]))));
+                coef[j] = as_coef(map_of(w, c0 + j, settle(w, set, c0 + j, mean[j], m2[j]), (tare__norm_back){ 0 }));
             }
             k->norm_col_scale(w->x + at, w->y + at, n, cols, w->stride, coef, NULL, NULL);
             tare__norm_act(w->opt->act, w->y + at, n, cols, w->stride);
@@ -139,32 +156,29 @@ static void put(const work *w, int64_t c, double sum, double dot) {
 
 static void backward_channels(void *context, int64_t begin, int64_t end) {
     const work *w = context;
-    const tare__kernel_table *k = tare__kernels();
     bool products = w->own || w->dgamma || w->dbeta;
     for (int64_t c = begin; c < end; c++) {
         tare_real g = w->gamma ? w->gamma[c] : 1;
         double all_sum = 0, all_dot = 0;
         for (int64_t set = 0; set < w->sets; set++) {
-            int64_t at = set * w->batch * w->stride + c * w->inner, n = set_size(w, set);
-            tare__norm_coef coef = tare__norm_coef_of(w->stats[set * w->channels + c]);
-            tare__norm_map map = map_of(w, c, coef);
+            tare__norm_stat stat = w->stats[set * w->channels + c];
+            tare__norm_map map = map_of(w, c, stat, (tare__norm_back){ 0 });
+            tare__norm_planes p = planes_of(w, set, c, &map);
             double sum = 0, dot = 0;
-            if (products) { k->norm_products(w->x + at, w->dy + at, n, w->inner, w->stride, &coef, &map, &sum, &dot); }
+            if (products) { tare__kernels()->norm_products(&p, &sum, &dot); }
             all_sum += sum;
             all_dot += dot;
-            if (!w->dx) { continue; }
-            tare__norm_back back = slopes(w, set, c, g, sum, dot);
-            k->norm_gradient(w->x + at, w->dy + at, w->dx + at, n, w->inner, w->stride, &coef, &map, coef.rstd * g,
-                             back.q, back.t, w->add);
+            map = map_of(w, c, stat, slopes(w, set, c, g, sum, dot));
+            if (w->dx) { tare__kernels()->norm_gradient(&p); }
         }
         put(w, c, all_sum, all_dot);
     }
 }
 
 /* The gradient of a block of columns before the activation, in w->masked. */
-static void mask_block(const work *w, int64_t at, int64_t n, int64_t c0, int64_t cols, const tare__norm_coef *coef) {
+static void mask_block(const work *w, int64_t at, int64_t n, int64_t c0, int64_t cols, const tare__norm_stat *stats) {
     tare__norm_coef scaled[TARE__NORM_COLUMNS];
-    for (int64_t j = 0; j < cols; j++) { scaled[j] = as_coef(map_of(w, c0 + j, coef[j])); }
+    for (int64_t j = 0; j < cols; j++) { scaled[j] = as_coef(map_of(w, c0 + j, stats[j], (tare__norm_back){ 0 })); }
     tare__kernels()->norm_col_scale(w->x + at, w->masked + at, n, cols, w->stride, scaled, NULL, NULL);
     tare__norm_act_back(w->opt->act, w->masked + at, w->dy + at, n, cols, w->stride);
 }
@@ -178,7 +192,7 @@ static void backward_block(const work *w, int64_t set, int64_t c0, int64_t cols,
     tare_real pqt[3 * TARE__NORM_COLUMNS];
     for (int64_t j = 0; j < cols; j++) { coef[j] = tare__norm_coef_of(w->stats[set * w->channels + c0 + j]); }
     const tare_real *dy = (w->masked ? w->masked : w->dy) + at;
-    if (w->masked) { mask_block(w, at, n, c0, cols, coef); }
+    if (w->masked) { mask_block(w, at, n, c0, cols, w->stats + set * w->channels + c0); }
     k->norm_col_products(w->x + at, dy, n, cols, w->stride, coef, NULL, sum, dot, NULL);
     for (int64_t j = 0; j < cols; j++) {
         tare_real g = w->gamma ? w->gamma[c0 + j] : 1;

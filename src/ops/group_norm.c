@@ -14,7 +14,7 @@ typedef struct work {
     tare_real *y, *dx;
     bool add;
     tare__norm_stat *stats; /* [rows], NULL where no backward comes */
-    double *products;       /* [rows, per, 2]: sums of dy x-hat and dy */
+    double *sum, *dot;      /* [rows, per]: of dy and dy x-hat */
     tare_real *masked;      /* where inner is 1 and there is an activation: the gradient before it */
 } work;
 
@@ -44,9 +44,30 @@ tare_status tare__group_prepare(tare_node *n, int64_t groups, tare_act act) {
     return tare__norm_check_act(n, act);
 }
 
-static tare__norm_map map_of(const work *w, const tare__norm_coef *coef, int64_t row, int64_t channel) {
-    int64_t c = row % w->groups * w->per + channel;
-    return tare__norm_map_of(*coef, w->gamma ? w->gamma[c] : 1, w->beta ? w->beta[c] : 0, w->act);
+/* So many planes, channels of samples, are handed to a kernel at a time. */
+enum { PLANES = 32 };
+
+/* Planes [first, first + count); `stat` and `back` (or NULL) are those of the rows from `row` on. */
+static tare__norm_planes planes_of(const work *w, int64_t first, int64_t count, int64_t row,
+                                   const tare__norm_stat *stat, const tare__norm_back *back, tare__norm_map *map) {
+    int64_t at = first * w->inner, channels = w->groups * w->per, c = first % channels, next = w->per - first % w->per;
+    for (int64_t i = 0, r = first / w->per - row; i < count; i++) {
+        if (i == next) { r++, next += w->per; } /* no division for each */
+        map[i] = tare__norm_map_of(stat[r], w->gamma ? w->gamma[c] : 1, w->beta ? w->beta[c] : 0,
+                                   back ? back[r] : (tare__norm_back){ 0 });
+        c = c + 1 < channels ? c + 1 : 0;
+    }
+    return (tare__norm_planes){ .rows = 1,
+                                .planes = count,
+                                .n = w->inner,
+                                .map = map,
+                                .act = (int)w->act.kind,
+                                .slope = (tare_real)w->act.slope,
+                                .x = w->x + at,
+                                .y = w->y ? w->y + at : NULL,
+                                .dy = w->dy ? w->dy + at : NULL,
+                                .dx = w->dx ? w->dx + at : NULL,
+                                .add = w->add };
 }
 
 static void scale_values(const work *w, int64_t row, const tare__norm_coef *coef, tare_real *y) {
@@ -55,20 +76,10 @@ static void scale_values(const work *w, int64_t row, const tare__norm_coef *coef
                                 w->beta ? w->beta + first : NULL);
 }
 
-static void forward_row(const work *w, int64_t row, tare__norm_stat stat) {
-    const tare__kernel_table *k = tare__kernels();
-    int64_t at = row * w->per * w->inner;
+static void scale_row(const work *w, int64_t row, tare__norm_stat stat) {
     tare__norm_coef coef = tare__norm_coef_of(stat);
-    if (w->stats) { w->stats[row] = stat; }
-    if (w->inner == 1) {
-        scale_values(w, row, &coef, w->y);
-        tare__norm_act(w->act, w->y + at, 1, w->per, w->per);
-        return;
-    }
-    for (int64_t c = 0; c < w->per; c++, at += w->inner) {
-        tare__norm_map map = map_of(w, &coef, row, c);
-        k->norm_affine(w->x + at, w->y + at, 1, w->inner, w->inner, &map);
-    }
+    scale_values(w, row, &coef, w->y);
+    tare__norm_act(w->act, w->y + row * w->per, 1, w->per, w->per);
 }
 
 /* As many rows together as the first-level cache keeps. */
@@ -77,17 +88,34 @@ static int64_t few_of(int64_t length) {
     return tare__max(1, tare__min(TARE__NORM_FEW, VALUES / tare__max(length, 1)));
 }
 
+/* Rows [begin, end). */
+static void rows_stats(const work *w, int64_t begin, int64_t end, tare__norm_stat *stat) {
+    double mean[TARE__NORM_FEW], m2[TARE__NORM_FEW];
+    int64_t length = w->per * w->inner;
+    tare__kernels()->norm_moments_each(w->x + begin * length, end - begin, length, mean, m2);
+    for (int64_t i = 0; i < end - begin; i++) {
+        stat[i] = tare__norm_stat_of(mean[i], m2[i], length, w->eps);
+        if (w->stats) { w->stats[begin + i] = stat[i]; }
+    }
+}
+
+static void rows_scale(const work *w, int64_t begin, int64_t end, const tare__norm_stat *stat) {
+    for (int64_t r = begin; r < end && w->inner == 1; r++) { scale_row(w, r, stat[r - begin]); }
+    for (int64_t i = begin * w->per; i < end * w->per && w->inner > 1; i += PLANES) {
+        tare__norm_map map[PLANES];
+        tare__norm_planes p = planes_of(w, i, tare__min(PLANES, end * w->per - i), begin, stat, NULL, map);
+        tare__kernels()->norm_affine(&p);
+    }
+}
+
 static void forward_rows(void *context, int64_t begin, int64_t end) {
     const work *w = context;
-    int64_t length = w->per * w->inner;
-    int64_t few = few_of(length);
-    for (int64_t row = begin; row < end; row += few) {
-        double mean[TARE__NORM_FEW], m2[TARE__NORM_FEW];
-        few = tare__min(few, end - row);
-        tare__kernels()->norm_moments_each(w->x + row * length, few, length, mean, m2);
-        for (int64_t i = 0; i < few; i++) {
-            forward_row(w, row + i, tare__norm_stat_of(mean[i], m2[i], length, w->eps));
-        }
+    int64_t few = few_of(w->per * w->inner);
+    for (int64_t row = begin, next; row < end; row = next) {
+        tare__norm_stat stat[TARE__NORM_FEW];
+        next = tare__min(row + few, end);
+        rows_stats(w, row, next, stat);
+        rows_scale(w, row, next, stat);
     }
 }
 
@@ -98,28 +126,32 @@ void tare__group_forward(tare_node *n, int64_t groups, double eps, tare_act act)
     tare_parallel_for(w.rows, tare__grain_of(w.rows, 2.0 * (double)(w.per * w.inner)), forward_rows, &w);
 }
 
-/* The products of a row's channels, and from them what its gradient takes. */
-static tare__norm_back row_products(const work *w, int64_t row, const tare__norm_coef *coef) {
-    const tare_real *gamma = w->gamma ? w->gamma + row % w->groups * w->per : NULL;
-    double *p = w->products + row * w->per * 2, sum = 0, dot = 0;
-    int64_t at = row * w->per * w->inner;
-    for (int64_t c = 0; c < w->per; c++, at += w->inner, p += 2) {
-        tare__norm_map map = map_of(w, coef, row, c);
-        tare__kernels()->norm_products(w->x + at, w->dy + at, 1, w->inner, w->inner, coef, &map, &p[1], &p[0]);
-        double g = gamma ? (double)gamma[c] : 1;
-        dot += g * p[0];
-        sum += g * p[1];
+/* The products of the channels of rows [begin, end), and from them what those rows' gradients take. */
+static void rows_products(const work *w, int64_t begin, int64_t end, tare__norm_back *back) {
+    for (int64_t i = begin * w->per; i < end * w->per; i += PLANES) {
+        tare__norm_map map[PLANES];
+        int64_t count = tare__min(PLANES, end * w->per - i);
+        tare__norm_planes p = planes_of(w, i, count, begin, w->stats + begin, NULL, map);
+        tare__kernels()->norm_products(&p, w->sum + i, w->dot + i);
     }
-    return tare__norm_back_of(w->stats[row], sum, dot, w->per * w->inner);
+    for (int64_t row = begin; row < end; row++) {
+        const tare_real *gamma = w->gamma ? w->gamma + row % w->groups * w->per : NULL;
+        double sum = 0, dot = 0;
+        for (int64_t c = 0; c < w->per; c++) {
+            double g = gamma ? (double)gamma[c] : 1;
+            dot += g * w->dot[row * w->per + c];
+            sum += g * w->sum[row * w->per + c];
+        }
+        back[row - begin] = tare__norm_back_of(w->stats[row], sum, dot, w->per * w->inner);
+    }
 }
 
-static void row_gradient(const work *w, int64_t row, const tare__norm_coef *coef, tare__norm_back back) {
-    const tare_real *gamma = w->gamma ? w->gamma + row % w->groups * w->per : NULL;
-    int64_t at = row * w->per * w->inner;
-    for (int64_t c = 0; c < w->per; c++, at += w->inner) {
-        tare__norm_map map = map_of(w, coef, row, c);
-        tare__kernels()->norm_gradient(w->x + at, w->dy + at, w->dx + at, 1, w->inner, w->inner, coef, &map,
-                                       coef->rstd * (gamma ? gamma[c] : 1), back.q, back.t, w->add);
+static void rows_gradient(const work *w, int64_t begin, int64_t end, const tare__norm_back *back) {
+    for (int64_t i = begin * w->per; i < end * w->per && w->dx; i += PLANES) {
+        tare__norm_map map[PLANES];
+        int64_t count = tare__min(PLANES, end * w->per - i);
+        tare__norm_planes p = planes_of(w, i, count, begin, w->stats + begin, back, map);
+        tare__kernels()->norm_gradient(&p);
     }
 }
 
@@ -136,15 +168,11 @@ static void mask_rows(void *context, int64_t begin, int64_t end) {
 static void backward_rows(void *context, int64_t begin, int64_t end) {
     const work *w = context;
     int64_t few = few_of(w->per * w->inner);
-    for (int64_t row = begin; row < end; row += few) {
-        tare__norm_coef coef[TARE__NORM_FEW];
+    for (int64_t row = begin, next; row < end; row = next) {
         tare__norm_back back[TARE__NORM_FEW];
-        few = tare__min(few, end - row);
-        for (int64_t i = 0; i < few; i++) {
-            coef[i] = tare__norm_coef_of(w->stats[row + i]);
-            back[i] = row_products(w, row + i, &coef[i]);
-        }
-        for (int64_t i = 0; w->dx && i < few; i++) { row_gradient(w, row + i, &coef[i], back[i]); }
+        next = tare__min(row + few, end);
+        rows_products(w, row, next, back);
+        rows_gradient(w, row, next, back);
     }
 }
 
@@ -153,25 +181,27 @@ void tare__group_backward(tare_node *n, int64_t groups, tare_act act) {
     w.dy = n->out->grad;
     w.dx = tare_grad(n, 0);
     w.add = tare_grad_add(n, 0);
-    w.products = n->scratch;
+    int64_t channels = w.groups * w.per, samples = w.rows / w.groups;
+    w.sum = n->scratch;
+    w.dot = w.sum + samples * channels;
     if (by_value(tare__around_dim(n->in[0]->shape, 1), act)) {
-        w.masked = (tare_real *)(void *)(w.products + w.rows * w.per * 2);
+        w.masked = (tare_real *)(void *)(w.dot + samples * channels);
         tare_parallel_for(w.rows, tare__grain(2.0 * (double)w.per), mask_rows, &w);
         w.dy = w.masked;
         w.act.kind = TARE_ACT_NONE;
     }
     tare_parallel_for(w.rows, tare__grain_of(w.rows, 4.0 * (double)(w.per * w.inner)), backward_rows, &w);
 
-    tare_real *dgamma = tare_grad(n, 1), *dbeta = tare_grad(n, 2);
-    int64_t channels = w.groups * w.per, samples = w.rows / w.groups;
-    for (int64_t c = 0; c < channels && (dgamma || dbeta); c++) {
-        double dot = 0, sum = 0;
-        for (int64_t s = 0; s < samples; s++) {
-            dot += w.products[(s * channels + c) * 2];
-            sum += w.products[(s * channels + c) * 2 + 1];
+    for (int64_t s = 1; s < samples; s++) {
+        for (int64_t c = 0; c < channels; c++) {
+            w.sum[c] += w.sum[s * channels + c];
+            w.dot[c] += w.dot[s * channels + c];
         }
-        tare__norm_put(dgamma, dgamma && tare_grad_add(n, 1), c, dot);
-        tare__norm_put(dbeta, dbeta && tare_grad_add(n, 2), c, sum);
+    }
+    tare_real *dgamma = tare_grad(n, 1), *dbeta = tare_grad(n, 2);
+    for (int64_t c = 0; c < channels; c++) {
+        tare__norm_put(dgamma, dgamma && tare_grad_add(n, 1), c, samples > 0 ? w.dot[c] : 0);
+        tare__norm_put(dbeta, dbeta && tare_grad_add(n, 2), c, samples > 0 ? w.sum[c] : 0);
     }
 }
 

@@ -24,12 +24,6 @@ static inline double tare__norm_eps(double eps) { return eps > 0 ? eps : 1e-5; }
 /* Is it one? Then the node does another op's work besides its own. */
 tare_status tare__norm_check_act(tare_node *n, tare_act act);
 
-static inline tare__norm_map tare__norm_map_of(tare__norm_coef c, tare_real gamma, tare_real beta, tare_act act) {
-    return (tare__norm_map){
-        .k = c.k, .a = c.rstd * gamma, .b = c.shift * gamma + beta, .act = (int)act.kind, .slope = (tare_real)act.slope
-    };
-}
-
 /* In place, for those kernels that have no activation of their own: rows x cols values, rows `stride` apart. */
 void tare__norm_act(tare_act act, tare_real *y, int64_t rows, int64_t cols, int64_t stride);
 /* v, what the activation took, becomes the gradient before it; dy is the one behind. */
@@ -43,12 +37,25 @@ enum { TARE__NORM_FEW = 8 };
 /* From the sum of squared deviations of `count` values: var is the biased variance. */
 tare__norm_stat tare__norm_stat_of(double mean, double m2, int64_t count, double eps);
 
-/* What backward subtracts: dx = p dy + q x-hat + t with p = rstd gamma, q = -rstd mean(g x-hat), t = -rstd mean(g) and
- * g = dy gamma, where sum and dot are the sums of g and g x-hat over `count` values. */
+/* What backward subtracts: dx = rstd gamma dy + q x-hat + t with q = -rstd mean(g x-hat), t = -rstd mean(g) and g = dy gamma, where
+ * sum and dot are the sums of g and g x-hat over `count` values. */
 typedef struct tare__norm_back {
     tare_real q, t;
 } tare__norm_back;
 tare__norm_back tare__norm_back_of(tare__norm_stat s, double sum, double dot, int64_t count);
+
+/* All that a plane's loops need; `back` is forward's { 0 }. */
+static inline tare__norm_map tare__norm_map_of(tare__norm_stat s, tare_real gamma, tare_real beta,
+                                               tare__norm_back back) {
+    tare__norm_coef c = tare__norm_coef_of(s);
+    return (tare__norm_map){ .k = c.k,
+                             .a = c.rstd * gamma,
+                             .b = c.shift * gamma + beta,
+                             .rstd = c.rstd,
+                             .shift = c.shift,
+                             .q = back.q,
+                             .t = back.t };
+}
 
 /* The gradient of gamma (input 1) or beta (input 2) takes `value` at index c. */
 static inline void tare__norm_put(tare_real *grad, bool add, int64_t c, double value) {

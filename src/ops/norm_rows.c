@@ -119,12 +119,14 @@ static void backward_plain(void *context, int64_t begin, int64_t end) {
     const tare__kernel_table *k = tare__kernels();
     for (int64_t row = begin; row < end; row++) {
         int64_t at = row * w->cols;
-        tare__norm_coef coef = tare__norm_coef_of(w->stats[row]);
+        tare__norm_map map = tare__norm_map_of(w->stats[row], 1, 0, (tare__norm_back){ 0 });
+        tare__norm_planes p = { .rows = 1, .planes = 1, .n = w->cols, .map = &map, .add = w->add };
+        p.x = w->x + at, p.dy = w->dy + at, p.dx = w->dx + at;
         double sum, dot;
-        k->norm_products(w->x + at, w->dy + at, 1, w->cols, w->cols, &coef, NULL, &sum, &dot);
+        k->norm_products(&p, &sum, &dot);
         tare__norm_back back = tare__norm_back_of(w->stats[row], w->centred ? sum : 0, dot, w->cols);
-        k->norm_gradient(w->x + at, w->dy + at, w->dx + at, 1, w->cols, w->cols, &coef, NULL, coef.rstd, back.q, back.t,
-                         w->add);
+        map.q = back.q, map.t = back.t;
+        k->norm_gradient(&p);
     }
 }
 
