@@ -150,9 +150,9 @@ static void test_options_refused(void **state) {
     tare_dataset *ds = make_images(3, 3, 4, 5, 1), *one = make_images(1, 1, 4, 4, 1);
     expect_refusal(ds, TARE_EINVAL, "batch -1", (tare_loader_opt){ .batch = -1 });
     expect_refusal(ds, TARE_EINVAL, "limit -5", (tare_loader_opt){ .limit = -5 });
-    expect_refusal(ds, TARE_EINVAL, "3 samples in batches of 4 with drop_last",
+    expect_refusal(ds, TARE_EINVAL, "no batch of 4 from 3 samples: drop_last wants a whole one",
                    (tare_loader_opt){ .batch = 4, .drop_last = true });
-    expect_refusal(one, TARE_EINVAL, "1 samples in batches of 8 with avoid_single",
+    expect_refusal(one, TARE_EINVAL, "no batch of 8 from 1 sample: a batch norm has no variance over one",
                    (tare_loader_opt){ .batch = 8, .avoid_single = true });
     expect_refusal(ds, TARE_ESHAPE, "images have 3 channels, 1 are wanted", (tare_loader_opt){ .channels = 1 });
     expect_refusal(ds, TARE_EINVAL, "shift 4", (tare_loader_opt){ .augment = { .shift = 4 } });
@@ -201,11 +201,12 @@ static void test_scaling(void **state) {
 static void test_padding_and_centre(void **state) {
     (void)state;
     tare_dataset *ds = make_images(2, 1, 2, 3, 2);
-    tare_loader *l =
-        make_loader(ds, (tare_loader_opt){ .channels = 3, .height = 5, .width = 6, .scaling = TARE_SCALE_UNIT });
+    tare_loader *l = make_loader(
+        ds, (tare_loader_opt){ .batch = 2, .channels = 3, .height = 5, .width = 6, .scaling = TARE_SCALE_UNIT });
     tare_batch b = { .n = 0 };
     assert_true(tare_loader_next(l, &b));
     assert_true(tare_shape_equal(b.shape, TARE_SHAPE(2, 3, 5, 6)));
+    assert_true(tare_shape_equal(tare_loader_shape(l), b.shape));
     for (int i = 0; i < 2 * 3 * 5 * 6; i++) {
         const int y = i / 6 % 5 - 1, x = i % 6 - 1, sample = i / 90;
         const bool inside = y >= 0 && y < 2 && x >= 0 && x < 3;

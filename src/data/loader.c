@@ -45,9 +45,10 @@ static tare_status plan_epoch(tare_loader *l) {
     l->samples = full * l->opt.batch + rest;
     l->batches = full + (rest > 0);
     if (l->batches > 0) { return TARE_OK; }
-    return tare_fail(TARE_EINVAL, "loader: %lld samples in batches of %lld with %s leave no batch%s",
-                     (long long)l->total, (long long)l->opt.batch, l->opt.drop_last ? "drop_last" : "avoid_single",
-                     l->opt.drop_last ? "" : ": a batch norm has no variance over one");
+    const char *why = l->opt.drop_last ? "drop_last wants a whole one; take more samples, or smaller batches"
+                                       : "a batch norm has no variance over one; take more samples, or another norm";
+    return tare_fail(TARE_EINVAL, "loader: no batch of %lld from %lld sample%s: %s", (long long)l->opt.batch,
+                     (long long)l->total, l->total == 1 ? "" : "s", why);
 }
 
 /* ---- making -------------------------------------------------------------------------------------------------------- */
