@@ -28,6 +28,17 @@
 #define ZIP_HIGH(a, b) __builtin_shufflevector(a, b, 1, 3)
 #endif
 
+/* The first half of a and then that of b. */
+#if PACK_LANES == 16
+#define HALVES(a, b) __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23)
+#elif PACK_LANES == 8
+#define HALVES(a, b) __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11)
+#elif PACK_LANES == 4
+#define HALVES(a, b) __builtin_shufflevector(a, b, 0, 1, 4, 5)
+#else
+#define HALVES(a, b) __builtin_shufflevector(a, b, 0, 2)
+#endif
+
 /* The elements of a and then b at even (odd) places. */
 #if PACK_LANES == 16
 #define UNZIP_EVEN(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30)
@@ -78,6 +89,7 @@ static ALWAYS_INLINE vec even_of(vec a, vec b) { return UNZIP_EVEN(a, b); }
 static ALWAYS_INLINE vec odd_of(vec a, vec b) { return UNZIP_ODD(a, b); }
 static ALWAYS_INLINE vec low_of(vec a, vec b) { return ZIP_LOW(a, b); }
 static ALWAYS_INLINE vec high_of(vec a, vec b) { return ZIP_HIGH(a, b); }
+static ALWAYS_INLINE vec halves_of(vec a, vec b) { return HALVES(a, b); }
 #else
 /* Every `step`th of 2 VL numbers, of which a and b lie `apart`. */
 static inline vec dealt(vec a, vec b, int apart, int first, int step) {
@@ -91,6 +103,7 @@ static inline vec even_of(vec a, vec b) { return dealt(a, b, 1, 0, 2); }
 static inline vec odd_of(vec a, vec b) { return dealt(a, b, 1, 1, 2); }
 static inline vec low_of(vec a, vec b) { return dealt(a, b, 2, 0, 1); }
 static inline vec high_of(vec a, vec b) { return dealt(a, b, 2, VL, 1); }
+static inline vec halves_of(vec a, vec b) { return VL == 1 ? a : b; } /* not used: there are no halves */
 #endif
 
 /* to[j][i] = from[i][j] for i in [0, rows), j in [0, columns), rows <= VL; columns rows..VL of `to` become zero. */
