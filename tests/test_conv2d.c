@@ -128,9 +128,10 @@ static run run_new(const conv *v, int threads) {
     return r;
 }
 
-static void check(const sizes *z) {
+static void check_conv(const conv *given) {
     double tol = test_tol(5e-6, 1e-13);
-    conv v = conv_new(z);
+    const conv v = *given;
+    const sizes *z = &v.z;
     grads want = naive(&v);
     tare_real *y = tare_malloc((size_t)v.ny * sizeof *y);
     run first = { 0 };
@@ -160,6 +161,11 @@ static void check(const sizes *z) {
     tare_threads_set(0);
     tare_free(y);
     grads_free(&want);
+}
+
+static void check(const sizes *z) {
+    conv v = conv_new(z);
+    check_conv(&v);
     conv_free(&v);
 }
 
@@ -338,6 +344,31 @@ static void test_no_images(void **state) {
     tare_tape_free(t);
 }
 
+/* What no window reads does no harm, be it Inf. */
+static void test_unread(void **state) {
+    (void)state;
+    static const sizes cases[] = {
+        { 2, 3, 8, 10, 5, 3, 3, { .stride = 2 }, false },
+        { 2, 20, 16, 16, 20, 3, 3, { .stride = 2 }, true },
+        { 4, 32, 32, 18, 48, 3, 3, { .stride = 2 }, false },
+        { 2, 16, 7, 7, 17, 4, 4, { .stride = 2 }, false },
+        { 4, 32, 35, 35, 48, 4, 4, { .stride = 2 }, false },
+        { 2, 16, 8, 8, 20, 1, 1, { .stride = 2 }, false },
+        { 2, 6, 14, 16, 6, 3, 3, { .stride = 2, .groups = 6 }, false },
+        { 2, 6, 40, 36, 6, 3, 3, { .stride = 2, .groups = 6 }, false },
+    };
+    for (size_t n = 0; n < sizeof cases / sizeof cases[0]; n++) {
+        conv v = conv_new(&cases[n]);
+        const sizes *z = &v.z;
+        for (int64_t i = 0; i < v.nx; i++) {
+            bool below = i / z->w % z->h == z->h - 1, right = i % z->w == z->w - 1;
+            if (below || right) { v.x[i] = INFINITY; }
+        }
+        check_conv(&v);
+        conv_free(&v);
+    }
+}
+
 /* A stride that leaves the image is as good as one that just does, and no slower. */
 static void test_far_stride(void **state) {
     (void)state;
@@ -378,9 +409,9 @@ static void test_errors(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),          cmocka_unit_test(test_winograd), cmocka_unit_test(test_depthwise),
-        cmocka_unit_test(test_depthwise_large), cmocka_unit_test(test_random),   cmocka_unit_test(test_no_images),
-        cmocka_unit_test(test_far_stride),      cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_shapes),          cmocka_unit_test(test_winograd),   cmocka_unit_test(test_depthwise),
+        cmocka_unit_test(test_depthwise_large), cmocka_unit_test(test_random),     cmocka_unit_test(test_no_images),
+        cmocka_unit_test(test_unread),          cmocka_unit_test(test_far_stride), cmocka_unit_test(test_errors),
     };
     if (test_isa_missing()) { return 77; }
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,7 +38,8 @@ static inline strip strip_at(const tare__wino *w, int64_t t, int64_t end) {
 typedef struct planes {
     const tare_real *from, *end; /* end of the tensor */
     int64_t channels, height, width, first_row, first_column;
-    int64_t ahead; /* how far behind a row lies one that is read ahead */
+    int64_t rows, columns; /* those of the plane that count; the others are taken for 0 */
+    int64_t ahead;         /* how far behind a row lies one that is read ahead */
 } planes;
 
 /* Where rows are read ahead: in the row of tiles below or, under the last one, at the beginning of the next image. */
@@ -77,12 +78,12 @@ static inline void strip_run(const planes *p, const tare_real *from, int64_t cou
 
 /* `rows` rows of `columns` values each into to[row][STRIP_COLUMNS][VL]. */
 static inline void strip_fill(const planes *p, int64_t rows, int64_t columns, tare_real *to) {
-    int64_t left = p->first_column < 0 ? -p->first_column : 0, end = p->width - p->first_column;
+    int64_t left = p->first_column < 0 ? -p->first_column : 0, end = p->columns - p->first_column;
     if (left > columns) { left = columns; }
     if (end > columns) { end = columns; }
     for (int64_t r = 0; r < rows; r++, to += STRIP_COLUMNS * VL) {
         int64_t row = p->first_row + r;
-        if (row < 0 || row >= p->height || end <= left) {
+        if (row < 0 || row >= p->rows || end <= left) {
             memset(to, 0, (size_t)(columns * VL) * sizeof *to);
             continue;
         }
@@ -118,6 +119,12 @@ static ALWAYS_INLINE void strip_transform(const tare_real *from, int64_t stride,
     }
 }
 
+/* How many numbers of a side windows read: an Inf behind them must do no harm. */
+static inline int64_t reach_of(int64_t size, int64_t outputs, int64_t stride, int64_t taps, int64_t pad) {
+    int64_t reach = (outputs - 1) * stride + taps - pad;
+    return reach < size ? reach : size;
+}
+
 /* Tiles [begin, end) of the input: to[position][tile][w->pitch]. */
 static ALWAYS_INLINE void tiles_in(const tare__wino *w, int64_t begin, int64_t end, tare_real *to, int64_t step,
                                    const int taps) {
@@ -127,8 +134,12 @@ static ALWAYS_INLINE void tiles_in(const tare__wino *w, int64_t begin, int64_t e
         strip s = strip_at(w, t, end);
         const tare_real *image = w->x + s.image * w->x_image;
         for (int64_t c = 0; c < w->channels; c += VL) {
-            planes p = { image + c * w->height * w->width, w->x_end, w->channels - c, w->height, w->width, 0, 0, 0 };
+            planes p = { .from = image + c * w->height * w->width, .end = w->x_end, .channels = w->channels - c };
             if (p.channels > VL) { p.channels = VL; }
+            p.height = w->height;
+            p.width = w->width;
+            p.rows = reach_of(w->height, w->out_h, w->stride, w->taps_h, w->pad_h);
+            p.columns = reach_of(w->width, w->out_w, w->stride, w->taps_w, w->pad_w);
             p.first_row = s.i * TILE * w->stride - w->pad_h;
             p.first_column = s.j * TILE * w->stride - w->pad_w;
             look_ahead(w, &s, w->x_image, w->stride, &p);

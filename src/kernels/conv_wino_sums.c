@@ -19,6 +19,8 @@ static ALWAYS_INLINE void tiles_dy(const tare__wino *w, int64_t begin, int64_t e
         strip s = strip_at(w, t, end);
         for (int64_t k = k0; k < k1; k += VL) {
             planes p = { .channels = least(VL, k1 - k), .height = w->out_h, .width = w->out_w };
+            p.rows = w->out_h;
+            p.columns = w->out_w;
             p.from = w->dy + (s.image * w->filters + k) * w->out_h * w->out_w;
             p.end = w->dy_end;
             p.first_row = s.i * TILE;
