@@ -80,7 +80,7 @@ TARE_API void tare_optim_free(tare_optim *o);
 /* ---- stepping ---------------------------------------------------------------------------------------------------- */
 
 /* tare_optim_step - one update from the gradients that are there. Parameters with requires_grad off stay as they are.
- *   errors  TARE_EINVAL: the parameters are frozen, or some were added since the optimizer was made; nothing has changed */
+ *   errors  TARE_EINVAL: o is NULL, the parameters are frozen, or some were added since it was made; nothing has changed */
 TARE_API tare_status tare_optim_step(tare_optim *o);
 /* tare_optim_step_scaled - the same with every gradient multiplied by `scale` on the way (gradients are not written). */
 TARE_API tare_status tare_optim_step_scaled(tare_optim *o, double scale);

@@ -115,7 +115,7 @@ TARE_API double tare_item(const tare_tensor *x);
  *   errors  the tape's first error, if it has one;  TARE_EINVAL: loss has more than one element, needs no gradient, or has
  *           been through backward already;  TARE_ENOMEM */
 TARE_API tare_status tare_backward(tare_tape *tape, tare_tensor *loss);
-/* tare_backward_from - the same from any tensor y, with dL/dy = dy (as many values as y has). */
+/* tare_backward_from - the same from any tensor y, with dL/dy = dy (as many values as y has; NULL: TARE_EINVAL). */
 TARE_API tare_status tare_backward_from(tare_tape *tape, tare_tensor *y, const tare_real *dy);
 
 /* tare_recompute - y = f(x), of which only x and y are kept: backward runs f once more for the rest. Less memory, more time, and the
