@@ -273,11 +273,12 @@ NORM_INLINE void plane_products(const tare__norm_planes *w, int64_t c, double *s
 NORM_INLINE void few_products(const tare__norm_planes *w, int64_t c, int64_t few, double *sum, double *dot,
                               const int act) {
     _Alignas(64) tare_real all[2 * MANY];
-    vec v[2 * MANY] = { { 0 } };
+    vec v[2 * MANY];
     for (int64_t j = 0; j < few; j++) {
         int64_t at = (c + j) * w->n;
         product_sums(w->x + at, w->dy + at, 1, w->n, 0, w->map[c + j], w->slope, &v[j], &v[MANY + j], act);
     }
+    no_sums(v, few);
     lane_sums(v, all);
     for (int64_t j = 0; j < few; j++) { sum[j] = (double)all[j], dot[j] = (double)all[MANY + j]; }
 }

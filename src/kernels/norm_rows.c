@@ -93,13 +93,14 @@ static void set_moments(const tare_real *x, int64_t sets, int64_t n, bool centre
     const double far = 8; /* variances: what the square of the distance may be */
     _Alignas(64) tare_real sum[2 * MANY];
     tare_real k[MANY] = { 0 };
-    vec v[2 * MANY] = { { 0 } };
+    vec v[2 * MANY];
     double count = (double)n, doubt[MANY];
     for (int64_t s = 0; s < sets; s++) {
         const tare_real *p = x + s * n;
         if (centred) { k[s] = (tare_real)0.25 * ((p[0] + p[n / 4]) + (p[n / 2] + p[n - 1 - n / 4])); }
         centred_sums(p, n, k[s], &v[s], &v[MANY + s]);
     }
+    no_sums(v, sets);
     lane_sums(v, sum);
     for (int s = 0; s < MANY; s++) {
         double off = centred ? (double)sum[s] / count : 0, square = (double)sum[MANY + s];
@@ -231,12 +232,13 @@ void TARE_K(norm_rows_sums)(const tare__norm_rows *w, int64_t begin, int64_t end
         int64_t few = end - row < MANY ? end - row : MANY;
         for (int64_t i = first; i < last; i += BLOCK) {
             _Alignas(64) tare_real all[2 * MANY];
-            vec v[2 * MANY] = { { 0 } };
+            vec v[2 * MANY];
             int64_t n = last - i < BLOCK ? last - i : BLOCK;
             for (int64_t s = 0; s < few; s++) {
                 int64_t at = (row + s) * w->cols + i;
                 product_sums(w->x + at, w->dy + at, w->gamma + i, n, coef[s].k, &v[s], &v[MANY + s]);
             }
+            no_sums(v, few);
             lane_sums(v, all);
             for (int64_t s = 0; s < few; s++) {
                 double g = (double)all[s], h = (double)all[MANY + s];

@@ -121,6 +121,11 @@ static inline tare_real lane_sum(const vec *v) {
 
 enum { MANY = TARE__NORM_ROWS }; /* each with two vectors of sums */
 
+/* Zeros for the sets from `few` on, which are not there; to clear all of them first takes as long as a short row. */
+static inline void no_sums(vec *v, int64_t few) {
+    for (; few < MANY; few++) { v[few] = v[MANY + few] = (vec){ 0 }; }
+}
+
 #if defined(LANE_SHUFFLES) && VEC_BYTES == 64 && !defined(TARE_F64)
 #define PAIRS(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #define HALVES(a, b)                                                                                                   \
