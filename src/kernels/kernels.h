@@ -22,7 +22,7 @@
 struct tare__wino; /* conv_wino.h */
 struct tare__wino_weights;
 struct tare__conv_back; /* conv_back.h */
-struct tare__depth; /* conv_depth.h */
+struct tare__depth;     /* conv_depth.h */
 struct tare__plane;
 struct tare__depth_sums;
 struct tare__pool;          /* pool.h */

@@ -16,7 +16,7 @@ tare_status tare_memory_limit(int64_t mib, tare_tape *tape, const tare_optim *op
     if (step <= 0) {
         return tare_fail(TARE_EINVAL,
                          "--memory-limit %" PRId64 ": parameters, gradients and the optimizer's state take %.1f MiB "
-                         "without any step",
+                         "without any step; allow more, or take a smaller model",
                          mib, state / MIB);
     }
     tare_tape_limit_set(tape, (size_t)step);
