@@ -3,6 +3,7 @@
 
 #include "../kernels/kernels.h"
 #include "blas.h"
+#include "stack.h"
 
 enum {
     ONE_CHUNK = 1 << 19, /* multiply-adds; less than this is not worth a second thread */
@@ -160,6 +161,20 @@ static void multiply_turned(const job *all) {
     }
 }
 
+static void one_turned(void *context, int64_t begin, int64_t end) {
+    (void)begin, (void)end;
+    multiply_turned(context);
+}
+
+/* A thread with a small stack has another do it, alone. */
+static void turned_where_there_is_room(job *w) {
+    if (tare__stack_is_large()) {
+        multiply_turned(w);
+    } else {
+        tare_parallel_for(1, 1, one_turned, w);
+    }
+}
+
 static void multiply_blas(job *w, bool small) {
     w->blas = true;
     w->block = (tare__gemm_block){ .rows = w->args->m, .columns = w->args->n };
@@ -190,7 +205,7 @@ void tare__gemm(const tare__gemm_args *x) {
     bool turn_once = w.block.v_columns && cut && ceil_div(w.block.columns, w.panel) <= TURNED_PANELS;
     if (cut) { choose_chunks(&w, lanes, w.block.v_columns && !turn_once); }
     if (turn_once && w.rows < w.block.rows) {
-        multiply_turned(&w);
+        turned_where_there_is_room(&w);
     } else {
         multiply(&w);
     }

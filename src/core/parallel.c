@@ -2,7 +2,8 @@
  *
  * Each thread has its share of the chunks and helps the others when done. Whoever calls works too, and waits for chunks, not
  * for threads: one that was busy elsewhere and took nothing is not missed, so a loaded machine slows a step down little
- * (an OpenMP team must meet at a barrier: see docs/architecture.md for what that costs). */
+ * (an OpenMP team must meet at a barrier: see docs/architecture.md for what that costs). A caller whose stack is too small
+ * for kernels only waits, even for one thread. */
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
 #include <sched.h>
@@ -10,6 +11,7 @@
 #endif
 
 #include "cores.h"
+#include "stack.h"
 
 #include <tare/core.h>
 
@@ -189,14 +191,28 @@ static void post(int64_t n, int64_t grain, int64_t chunks, int threads, tare_ran
     }
 }
 
-/* False where the pool is taken: by a chunk that calls us, or by another thread of the program. */
+/* By another thread of the program. Who cannot work alone waits for it. */
+static bool is_taken(bool large) {
+    for (int64_t i = 0; atomic_exchange(&pool.busy, true); i++) {
+        if (large) { return true; }
+        wait_a_little(i);
+    }
+    return false;
+}
+
+/* False where the caller works alone: one thread is enough, or the pool is taken, perhaps by a chunk that calls us. */
 static bool run_parallel(int64_t n, int64_t grain, int64_t chunks, int threads, tare_range_fn fn, void *context) {
-    if (inside || chunks >= INT32_MAX || atomic_exchange(&pool.busy, true)) { return false; }
+    if (inside || chunks >= INT32_MAX) { return false; }
+    bool large = tare__stack_is_large();
+    if ((threads == 1 && large) || is_taken(large)) { return false; }
+    if (!large && threads < MAX_THREADS) { threads++; } /* of which the caller is none */
     hire(threads - 1);
     post(n, grain, chunks, threads, fn, context);
-    inside = true;
-    work(atomic_load(&pool.number), 0);
-    inside = false;
+    if (large || pool.workers == 0) {
+        inside = true;
+        work(atomic_load(&pool.number), 0);
+        inside = false;
+    }
     for (int64_t i = 0; atomic_load(&pool.unfinished) > 0; i++) {
         wait_a_little(i); /* whoever has the last chunk may be waiting for this core */
     }
@@ -228,6 +244,6 @@ void tare_parallel_for(int64_t n, int64_t grain, tare_range_fn fn, void *context
     int threads = tare_threads(), most = most_threads();
     if (threads > most) { threads = most; }
     if (chunks < threads) { threads = (int)chunks; }
-    if (threads > 1 && run_parallel(n, grain, chunks, threads, fn, context)) { return; }
+    if (run_parallel(n, grain, chunks, threads, fn, context)) { return; }
     for (int64_t begin = 0; begin < n; begin += grain) { fn(context, begin, n - begin > grain ? begin + grain : n); }
 }
