@@ -30,8 +30,7 @@ static void print_machine(void) {
     printf("tare       %s, ABI %d, %s\n", TARE_VERSION, TARE_ABI, sizeof(tare_real) == 4 ? "float" : "double");
     printf("processor  %s\n", m.cpu);
     printf("kernels    %s", m.isa);
-    print_wish("TARE_ISA",
-               force && strcmp(force, m.isa) != 0 ? " is none of this machine's: baseline, avx2, avx512" : "");
+    print_wish("TARE_ISA", force && strcmp(force, m.isa) != 0 ? ": not here; known: baseline, avx2, avx512" : "");
     printf("threads    %d of %d cores", m.threads, m.cores);
     print_wish("OMP_NUM_THREADS", "");
     printf("memory     %.1f GiB\n", (double)m.memory / 1073741824.0);
