@@ -212,7 +212,7 @@ def order(results):
 
 def steps_text(results):
     names = order(results)
-    lines = [machine_text({n: results[n] for n in names}), "", HEAD] + [row(n, results[n]) for n in names]
+    lines = [machine_text({n: results[n] for n in names} or results), "", HEAD] + [row(n, results[n]) for n in names]
     if any(noisy(r) for r in results.values()):
         lines += ["", "\\* other processes took more than 3 % of the processors meanwhile."]
     if any("†" in variant(n, results[n]) for n in names if "torch" in results[n]):

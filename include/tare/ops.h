@@ -40,6 +40,8 @@ TARE_API tare_tensor *tare_linear(tare_tape *t, tare_tensor *x, tare_tensor *w, 
 /* tare_conv2d - cross-correlation, as torch.nn.functional.conv2d
  *   x [N, C, H, W];  w [K, C/groups, R, S];  b [K] or NULL;  returns [N, K, H', W'],
  *   H' = floor((H + 2 pad - dilation (R-1) - 1) / stride) + 1
+ *   3 x 3 and the like may go through Winograd's filtering, as sizes say: errors are then about twice those of the plain sum
+ *   (docs/kernels.md), an Inf reaches its neighbours' outputs as NaN, and a sample's last bits depend on the batch's size
  *   errors  TARE_ESHAPE: ranks, channels against groups, kernel larger than the padded input;  TARE_EINVAL: option < 0 */
 typedef struct tare_conv2d_opt {
     int stride, pad, dilation, groups; /* defaults 1, 0, 1, 1; the same for height and width */
