@@ -176,8 +176,8 @@ typedef void (*tare_range_fn)(void *context, int64_t begin, int64_t end);
 
 /* tare_parallel_for - call fn over [0, n) in chunks of `grain` (the last may be shorter), on all threads.
  * Where the chunks lie depends on n and grain alone, so a result that is fixed per chunk is the same for any number of
- * threads. Kernels want 3 MiB of the caller's stack (Tare's own threads have 8). One chunk, one thread, a call from a chunk that a
- * team works on, or a pool that another thread of the program has taken: runs inline, in order, with the same bits. */
+ * threads. One chunk, one thread, a call from a chunk that a team works on, or a pool that another thread of the program has taken:
+ * runs inline, in order, with the same bits; but a caller with less than 4 MiB of stack leaves it all to Tare's threads, who have 8. */
 TARE_API void tare_parallel_for(int64_t n, int64_t grain, tare_range_fn fn, void *context);
 
 /* ---- matrix product ---------------------------------------------------------------------------------------------- */
