@@ -356,19 +356,7 @@ static tare_layer *build_everything(tare_params *ps) {
 
 static void constructors_survive_short_memory(void **state) {
     (void)state;
-    uint64_t live = tare_alloc_live();
-    bool stands = false;
-    for (uint64_t n = 1; !stands; n++) {
-        assert_true(n < 2000);
-        tare_alloc_fail_at(n);
-        tare_params *ps = tare_params_new(1);
-        tare_layer *net = build_everything(ps);
-        tare_alloc_fail_at(0);
-        stands = net != NULL;
-        assert_int_equal(stands ? TARE_OK : TARE_ENOMEM, tare_params_status(ps));
-        tare_params_free(ps);
-        assert_true(live == tare_alloc_live());
-    }
+    test_short_memory(build_everything);
 }
 
 static void no_allocation_after_the_second_step(void **state) {

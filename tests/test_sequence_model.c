@@ -87,18 +87,7 @@ static void summary_shows_blocks(void **state) {
 
 static void constructors_survive_short_memory(void **state) {
     (void)state;
-    uint64_t live = tare_alloc_live();
-    bool stands = false;
-    for (uint64_t n = 1; !stands; n++) {
-        assert_true(n < 2000);
-        tare_alloc_fail_at(n);
-        tare_params *ps = tare_params_new(1);
-        stands = build_model(ps) != NULL;
-        tare_alloc_fail_at(0);
-        assert_int_equal(stands ? TARE_OK : TARE_ENOMEM, tare_params_status(ps));
-        tare_params_free(ps);
-        assert_true(live == tare_alloc_live());
-    }
+    test_short_memory(build_model);
 }
 
 /* ---- generating ------------------------------------------------------------------------------------------------------ */

@@ -51,6 +51,21 @@ void test_contains_(const char *text, const char *words, const char *file, int l
     _fail(file, line);
 }
 
+void test_short_memory(tare_layer *(*build)(tare_params *ps)) {
+    uint64_t live = tare_alloc_live();
+    bool stands = false;
+    for (uint64_t n = 1; !stands; n++) {
+        assert_true(n < 2000);
+        tare_alloc_fail_at(n);
+        tare_params *ps = tare_params_new(1);
+        stands = build(ps) != NULL;
+        tare_alloc_fail_at(0);
+        assert_int_equal(stands ? TARE_OK : TARE_ENOMEM, tare_params_status(ps));
+        tare_params_free(ps);
+        assert_true(live == tare_alloc_live());
+    }
+}
+
 /* ---- temporary folders ------------------------------------------------------------------------------------------- */
 
 char *test_dir_new(void) {

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include <tare/core.h>
+#include <tare/layers.h>
 
 /* test_tol - `single` in the float build, `twice` in the double one. */
 #ifdef TARE_F64
@@ -37,6 +38,10 @@ void test_contains_(const char *text, const char *words, const char *file, int l
 
 /* test_distance - the largest |got - want| / max|want|; Inf where something is NaN or Inf that should not be. */
 double test_distance(const tare_real *got, const double *want, int64_t n);
+
+/* test_short_memory - let build's n-th allocation fail, n = 1, 2, ...: NULL and TARE_ENOMEM each time and nothing kept, until all
+ * goes through. */
+void test_short_memory(tare_layer *(*build)(tare_params *ps));
 
 /* test_dir_new - a new folder of this test's own below $TMPDIR or /tmp; test_dir_remove deletes it with all in it. */
 char *test_dir_new(void);

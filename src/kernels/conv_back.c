@@ -5,15 +5,7 @@
  * patch of dy (conv_patch.h), with channels of dx along the vector as in conv_wide.c. Tiles of the columns' two phases are turned
  * round, put in turn and stored as pieces of rows. */
 #include "conv_back.h"
-#include "conv_patch.h"
-#include "gemm_pack.h"
-
-#define TILE_FNS(h)                                                                                                    \
-    static void tile_##h##_1(const tile *t) { tile_run(t, h, 1, SIDE_TABLES, false); }                                 \
-    static void tile_##h##_2(const tile *t) { tile_run(t, h, 2, SIDE_TABLES, false); }
-#define TILE_ENTRY(h) { tile_##h##_1, tile_##h##_2 },
-TILE_EACH_HEIGHT(TILE_FNS)
-static const tile_fn tile_fns[MR][NV] = { TILE_EACH_HEIGHT(TILE_ENTRY) };
+#include "conv_tables.h"
 
 bool TARE_K(conv_back_fits)(const tare__conv_back *b) {
     return patch_cut_of(&b->window, false, b->window.out_h).rows > 0;

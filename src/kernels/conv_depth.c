@@ -152,7 +152,7 @@ static ALWAYS_INLINE void rows_weight(const tare__depth *d, const rows *x, const
 
 static ALWAYS_INLINE void planes_weight(const tare__depth *d, const tare__depth_sums *p, double *to, const int stride) {
     sums s = { 0 };
-    rows x = { p->x, reach_of(d->height, d->out_h, stride, d->pad_h), d->width }, dy = { p->dy, d->out_h, d->out_w };
+    rows x = { p->x, reach_of(d->height, d->out_h, stride, 3, d->pad_h), d->width }, dy = { p->dy, d->out_h, d->out_w };
     int64_t added = 0;
     for (int64_t n = 0; n < p->images; n++, x.in.first += p->x_step, dy.in.first += p->dy_step) {
         for (int64_t j = 0; j < d->out_w; j += VL) {

@@ -58,15 +58,9 @@ typedef struct cuts {
     mask m[4];
 } cuts;
 
-/* How many numbers of a side windows read: an Inf behind them must do no harm. */
-static inline int64_t reach_of(int64_t size, int64_t outputs, int64_t stride, int64_t pad) {
-    int64_t reach = (outputs - 1) * stride + 3 - pad;
-    return reach < size ? reach : size;
-}
-
 static ALWAYS_INLINE cuts cuts_of(const tare__depth *d, int64_t j) {
     cuts c = { .column = j * d->stride - d->pad_w };
-    int64_t reach = reach_of(d->width, d->out_w, d->stride, d->pad_w);
+    int64_t reach = reach_of(d->width, d->out_w, d->stride, 3, d->pad_w);
     for (int i = 0; i < 4; i++) { c.m[i] = inside(c.column + (d->stride == 1 ? i : i / 2 * VL + i % 2 * 2), reach); }
     return c;
 }

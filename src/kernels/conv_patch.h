@@ -33,9 +33,6 @@ typedef struct patch {
     bool in_place;           /* the patch is the input as it lies */
 } patch;
 
-static inline int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
-static inline int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
-
 /* One tap, no padding: what is read is the input, and lies in it. */
 static inline bool patch_is_input(const tare__conv *c) {
     return c->taps_h == 1 && c->taps_w == 1 && c->pad_h == 0 && c->pad_w == 0 &&

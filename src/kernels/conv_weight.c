@@ -2,20 +2,12 @@
  *
  * dW[c,r,s][k] = sum over outputs f of patch[tap(c,r,s) + output(f)] dy[f][k]: dy is turned round once per image, so that
  * filters lie side by side and fill the vectors even where the input has one channel; tables say where the patch has what. */
-#include "conv_patch.h"
-#include "gemm_pack.h"
+#include "conv_tables.h"
 
 enum {
     FC = 256,              /* outputs at a time: FC rows of dy's panel lie in L1 */
     TURNED_SIZE = 1 << 16, /* numbers of dy turned round at a time */
 };
-
-#define TILE_FNS(h)                                                                                                    \
-    static void tile_##h##_1(const tile *t) { tile_run(t, h, 1, SIDE_TABLES, false); }                                 \
-    static void tile_##h##_2(const tile *t) { tile_run(t, h, 2, SIDE_TABLES, false); }
-#define TILE_ENTRY(h) { tile_##h##_1, tile_##h##_2 },
-TILE_EACH_HEIGHT(TILE_FNS)
-static const tile_fn tile_fns[MR][NV] = { TILE_EACH_HEIGHT(TILE_ENTRY) };
 
 /* Filters [k, k+count) of dy as panels of NR filters, a row for each of the patch's outputs; zeros beyond the last filter. */
 static void turn(const tare__conv *c, const patch *p, const tare_real *dy, int64_t k, int64_t count, tare_real *to) {

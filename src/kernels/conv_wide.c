@@ -4,15 +4,7 @@
  * outputs). Here a tile takes the plane's outputs one after the other, wherever tables say that the patch has them, so that
  * nothing in it is wasted and a stride costs nothing; the price is that it must be turned round on its way to y. The weights
  * come as panels of NR filters (gemm_turn). */
-#include "conv_patch.h"
-#include "gemm_pack.h"
-
-#define TILE_FNS(h)                                                                                                    \
-    static void tile_##h##_1(const tile *t) { tile_run(t, h, 1, SIDE_TABLES, false); }                                 \
-    static void tile_##h##_2(const tile *t) { tile_run(t, h, 2, SIDE_TABLES, false); }
-#define TILE_ENTRY(h) { tile_##h##_1, tile_##h##_2 },
-TILE_EACH_HEIGHT(TILE_FNS)
-static const tile_fn tile_fns[MR][NV] = { TILE_EACH_HEIGHT(TILE_ENTRY) };
+#include "conv_tables.h"
 
 /* Roughly, in cycles: turning a tile round, per output and vector of filters; storing a row of conv.c's flat run. */
 enum { TURN_COST = 12, ROW_COST = 8 };

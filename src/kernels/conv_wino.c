@@ -9,14 +9,12 @@
 TILE_EACH_HEIGHT(TILE_FNS)
 static const tile_fn rows_fns[MR][NV] = { TILE_EACH_HEIGHT(ROWS_ENTRY) };
 
-static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
 /* Rows of outputs, [columns][VL filters], to `filters` planes: `to` is the first one's first output. */
 static ALWAYS_INLINE void put_row(const tare__wino *w, const tare_real *from, int64_t filters, int64_t columns,
                                   tare_real *to) {
     _Alignas(64) tare_real turned[VL * VL];
     for (int64_t j = 0; j < columns; j += VL, from += VL * VL, to += VL * w->y_column) {
-        int64_t some = least(VL, columns - j);
+        int64_t some = min64(VL, columns - j);
         if (some == VL && filters == VL && w->y_column == 1 && !w->add) {
             transpose_square(from, VL, VL, to, w->y_plane);
             continue;
@@ -40,7 +38,7 @@ static ALWAYS_INLINE void strip_out(const tare__wino *w, const tare_real *m, int
                                     const int taps) {
     _Alignas(64) tare_real half[TILE * HALF_ROWS * VL], y[TILE * STRIP_COLUMNS * VL], bias[VL] = { 0 };
     const int n = TILE + taps - 1;
-    int64_t filters = least(VL, w->filters - k);
+    int64_t filters = min64(VL, w->filters - k);
     if (w->bias) { memcpy(bias, w->bias + k, (size_t)filters * sizeof *bias); }
     for (int64_t t = 0; t < s->count; t++, m += NR) {
         for (int64_t j = 0; j < n; j++) {
@@ -50,7 +48,7 @@ static ALWAYS_INLINE void strip_out(const tare__wino *w, const tare_real *m, int
             line_out(half + i * HALF_ROWS * VL, VL, y + (i * STRIP_COLUMNS + t * TILE) * VL, VL, vec_load(bias), taps);
         }
     }
-    int64_t rows = least(TILE, w->out_h - s->i * TILE), columns = least(s->count * TILE, w->out_w - s->j * TILE);
+    int64_t rows = min64(TILE, w->out_h - s->i * TILE), columns = min64(s->count * TILE, w->out_w - s->j * TILE);
     tare_real *to = w->y + s->image * w->y_image + k * w->y_plane;
     for (int64_t i = 0; i < rows; i++) {
         put_row(w, y + i * STRIP_COLUMNS * VL, filters, columns,
@@ -135,7 +133,7 @@ static ALWAYS_INLINE void spread_panel(const tare__wino *w, int64_t k, int64_t c
     for (int64_t v = 0; v < NR && k + v < w->filters; v += VL) {
         for (int64_t c = c0; c < c1; c += TARE__WINO_CHANNELS) {
             weight_unit u = unit_of(w, k + v, c);
-            u.channels = least(u.channels, c1 - c);
+            u.channels = min64(u.channels, c1 - c);
             spread_unit(w, &u, to + pitch_at(w, c - c0, 0) * NR + v, step, taps);
         }
     }
@@ -149,7 +147,7 @@ static ALWAYS_INLINE void panel_whole(const tare__wino *w, int64_t k, int64_t t0
     product x = { .weights = weights, .in_step = tare__wino_tiles(w) * w->pitch + TARE__WINO_LINE };
     x.wide = w->filters - k > VL;
     for (int64_t c = 0; c < w->channels; c += w->chunk) {
-        int64_t end = least(c + w->chunk, w->channels);
+        int64_t end = min64(c + w->chunk, w->channels);
         x.depth = (end - c + VL - 1) / VL * VL * phases;
         x.weight_step = x.depth * NR + TARE__WINO_LINE;
         spread_panel(w, k, c, end, weights, x.weight_step, taps);

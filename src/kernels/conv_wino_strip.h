@@ -119,12 +119,6 @@ static ALWAYS_INLINE void strip_transform(const tare_real *from, int64_t stride,
     }
 }
 
-/* How many numbers of a side windows read: an Inf behind them must do no harm. */
-static inline int64_t reach_of(int64_t size, int64_t outputs, int64_t stride, int64_t taps, int64_t pad) {
-    int64_t reach = (outputs - 1) * stride + taps - pad;
-    return reach < size ? reach : size;
-}
-
 /* Tiles [begin, end) of the input: to[position][tile][w->pitch]. */
 static ALWAYS_INLINE void tiles_in(const tare__wino *w, int64_t begin, int64_t end, tare_real *to, int64_t step,
                                    const int taps) {

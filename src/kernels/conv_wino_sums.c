@@ -9,8 +9,6 @@
 TILE_EACH_HEIGHT(TILE_FNS)
 static const tile_fn columns_fns[MR][NV] = { TILE_EACH_HEIGHT(COLUMNS_ENTRY) };
 
-static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
 /* Tiles [begin, end) of dy for filters [k0, k1): to[position][tile][w->part]; their sums to bias unless NULL. */
 static ALWAYS_INLINE void tiles_dy(const tare__wino *w, int64_t begin, int64_t end, int64_t k0, int64_t k1,
                                    tare_real *to, int64_t step, double *bias, const int taps) {
@@ -18,7 +16,7 @@ static ALWAYS_INLINE void tiles_dy(const tare__wino *w, int64_t begin, int64_t e
     for (int64_t t = begin; t < end;) {
         strip s = strip_at(w, t, end);
         for (int64_t k = k0; k < k1; k += VL) {
-            planes p = { .channels = least(VL, k1 - k), .height = w->out_h, .width = w->out_w };
+            planes p = { .channels = min64(VL, k1 - k), .height = w->out_h, .width = w->out_w };
             p.rows = w->out_h;
             p.columns = w->out_w;
             p.from = w->dy + (s.image * w->filters + k) * w->out_h * w->out_w;
@@ -76,7 +74,7 @@ static ALWAYS_INLINE void units_sums(const tare__wino *w, int64_t begin, int64_t
     int64_t all = tare__wino_tiles(w), room = w->parts * w->part, step = tare__wino_step(w, w->part);
     for (int64_t unit = begin; unit < end; unit++) {
         int64_t share = unit / w->parts, part = unit % w->parts, k0 = part * w->part;
-        int64_t k1 = least(k0 + w->part, w->filters);
+        int64_t k1 = min64(k0 + w->part, w->filters);
         tare_real *sums = w->sums + unit * tare__wino_positions(w) * step;
         double *bias = w->bias_sums ? w->bias_sums + share * room : NULL;
         for (int64_t k = k0; bias && k < k1; k++) { bias[k] = 0; }
@@ -127,18 +125,18 @@ void TARE_K(wino_in)(const tare__wino *w, int64_t begin, int64_t end) {
 static ALWAYS_INLINE void panel_sums(const tare__wino_weights *to, int64_t k, int64_t c0, const int taps) {
     const tare__wino *w = to->w;
     _Alignas(64) tare_real sums[TARE__WINO_WEIGHTS];
-    int64_t all = tare__wino_tiles(w), phases = w->stride * w->stride, channels = least(w->chunk, w->channels - c0);
+    int64_t all = tare__wino_tiles(w), phases = w->stride * w->stride, channels = min64(w->chunk, w->channels - c0);
     product x = { .in = w->v + c0 * phases, .dy = w->dv + k, .tiles = all };
     x.in_step = all * w->pitch + TARE__WINO_LINE;
     x.dy_step = all * w->part + TARE__WINO_LINE;
     x.channels = (channels + VL - 1) / VL * VL * phases;
-    x.filters = least(NR, w->filters - k);
+    x.filters = min64(NR, w->filters - k);
     position_sums s = { .step = x.channels * NR + TARE__WINO_LINE, .pitch = NR, .shares = 1 };
     multiply(w, &x, sums, s.step, NR);
     for (int64_t v = 0; v < x.filters; v += VL) {
         for (int64_t c = 0; c < channels; c += TARE__WINO_CHANNELS) {
             weight_unit u = unit_of(w, k + v, c0 + c);
-            u.channels = least(u.channels, channels - c);
+            u.channels = min64(u.channels, channels - c);
             s.from = sums + pitch_at(w, c, 0) * NR + v;
             gather_unit(w, &u, &s, to->to, to->add, taps);
         }

@@ -146,6 +146,14 @@ static ALWAYS_INLINE void put_line(tare_real *r, const tare_real *from, int64_t 
     for (; e < length; e++) { r[e] = add ? r[e] + from[e] : from[e]; }
 }
 
+static inline int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/* How many numbers of a side windows read: an Inf behind them must do no harm. */
+static inline int64_t reach_of(int64_t size, int64_t outputs, int64_t stride, int64_t taps, int64_t pad) {
+    return min64((outputs - 1) * stride + taps - pad, size);
+}
+
 /* Piece i of n things cut into `count` pieces as even as can be: [piece(i), piece(i + 1)). */
 static inline int64_t piece(int64_t n, int64_t count, int64_t i) {
     int64_t more = n % count;
